@@ -29,6 +29,8 @@ pub mod log;
 pub mod marks;
 /// Owned, seeded randomness.
 pub mod rng;
+/// Which slot a key belongs to.
+pub mod slot;
 /// Monotonic time and wall-clock time, never read, always given.
 pub mod time;
 
@@ -36,4 +38,5 @@ pub use crate::core::{Core, Outbox};
 pub use crate::ids::{DatabaseId, DatabaseIndex, GroupId, NodeId, ReplicaId, SessionId, Slot};
 pub use crate::log::{ConfigChange, Entry, HardState, Index, Membership, Payload, Term};
 pub use crate::rng::Rng;
+pub use crate::slot::slot_of;
 pub use crate::time::{Duration, Time, UnixMillis};

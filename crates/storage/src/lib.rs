@@ -1,1 +1,33 @@
-//! To be written.
+//! One node's durable state: an append stream that all its Raft groups share, and their snapshots, on one or several
+//! directories that can fail.
+//!
+//! [`Store`] is a blocking object with one owner. The server runs it on a thread of its own, so that an engine never
+//! waits for a disk; the simulator runs it inline on [`memory::MemoryDisk`] and adds the delays itself. Both go through
+//! [`Store::serve`], so that what is simulated is what ships.
+//!
+//! What it must never do: say that something is durable before every mirror that counts has synced it; sync a file
+//! again after a sync failed; take corrupt for absent; read a clock, draw a random number, or touch a file except
+//! through [`disk::Disk`]. The format is drawn byte for byte in `docs/formats/log.md` and `docs/formats/snapshot.md`.
+#![forbid(unsafe_code)]
+
+/// What the store asks of a disk, and how a disk says no.
+pub mod disk;
+/// Why opening, writing or reading failed, as sentences for the person who reads them.
+pub mod error;
+/// A disk in memory that loses power, tears writes, rots and fills up, for tests and the simulator.
+pub mod memory;
+/// The vocabulary: what can be written, what recovery finds, what a write reports.
+pub mod op;
+/// Requests and completions, and the group commit over all that wait.
+pub mod serve;
+/// The store itself: open, write, read.
+pub mod store;
+
+pub use disk::{Disk, DiskFile, LockError};
+pub use error::{OpenError, ReadError, WriteError};
+pub use op::{
+    ChunkInfo, Doubt, Identity, Note, Op, Options, RecoveredGroup, Recovery, Report, SnapshotId,
+    SnapshotRecord,
+};
+pub use serve::{DiskCompletion, DiskRequest, Failure, Token};
+pub use store::Store;

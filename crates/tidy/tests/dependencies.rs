@@ -62,6 +62,27 @@ fn crates_depend_only_on_those_before_them() {
 }
 
 #[test]
+fn the_map_in_architecture_md_is_this_graph() {
+    let page = tree::read("ARCHITECTURE.md");
+    let drawn: Vec<(&str, &str)> = page.lines().filter_map(row_of_map).collect();
+    let mut before: Vec<&str> = Vec::new();
+    let mut expected = Vec::new();
+    for (name, may) in ALLOWED {
+        let all_before =
+            !may.is_empty() && before.iter().all(|earlier| may.contains(earlier)) && may.len() > 2;
+        let cell = match may {
+            [] => "-".to_string(),
+            _ if all_before => "all above".to_string(),
+            _ => may.join(", "),
+        };
+        before.push(name);
+        expected.push((*name, cell));
+    }
+    let drawn: Vec<(&str, String)> = drawn.into_iter().map(|(name, may)| (name, may.to_string())).collect();
+    assert_eq!(drawn.iter().collect::<BTreeSet<_>>(), expected.iter().collect::<BTreeSet<_>>());
+}
+
+#[test]
 fn only_the_drivers_reach_the_operating_system() {
     let mut faults = Vec::new();
     for name in tree::crates() {
@@ -112,6 +133,14 @@ fn crate_of_row(line: &str) -> Option<&str> {
     let [name, what_for, why] = cells[..] else { return None };
     let heading = name == "crate" || name.starts_with('-');
     (!heading && !what_for.is_empty() && !why.is_empty()).then_some(name.trim_matches('`'))
+}
+
+/// Name and dependencies in a row `` | `crate` | on the journey | may depend on | ``.
+fn row_of_map(line: &str) -> Option<(&str, &str)> {
+    let cells: Vec<&str> =
+        line.trim().strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim).collect();
+    let [name, _, may] = cells[..] else { return None };
+    Some((name.strip_prefix('`')?.strip_suffix('`')?, may))
 }
 
 /// The names in `[workspace.dependencies]` that aren't crates of this workspace.

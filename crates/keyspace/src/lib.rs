@@ -1,1 +1,44 @@
-//! To be written.
+//! The state of one shard: its databases, their keys and values, when they expire, and snapshots of it all.
+//!
+//! In the order of the journey: a [`Keyspace`] gives a [`View`] of one database at one moment, through which commands
+//! read and change it; a snapshot of it is made of chunks that another replica loads. Values are written down as
+//! Redis writes them ([`rdb`]).
+//!
+//! Nothing here reads a clock, draws a random number or iterates in an order that isn't state: replicas that apply the
+//! same commands at the same logged times are equal, byte for byte.
+#![forbid(unsafe_code)]
+
+/// One shard: its databases, what they have in common, and what the shard's log decides about them.
+pub mod keyspace;
+/// One database at one moment, as commands see it.
+pub mod view;
+
+/// Reading what LZF compressed.
+pub mod lzf;
+/// Redis's encoding of values, for DUMP, RESTORE and snapshots.
+pub mod rdb;
+
+/// The bytes of a snapshot's chunks.
+mod chunk;
+/// Which keys expire when.
+mod deadlines;
+/// What was deleted at once and is freed little by little.
+mod graveyard;
+/// One database, and the few ways in which it changes.
+mod mutators;
+/// Choosing a key by a seed.
+mod pick;
+/// Where an entry stands in the order of all entries.
+mod position;
+/// Key, value and all that is known of them, in one allocation.
+mod record;
+/// The entries of one slot, in order.
+mod slot;
+/// A snapshot under way: what it has seen, and what it must still be told.
+mod snapshot;
+/// The entries of one database, in order.
+mod table;
+
+pub use crate::chunk::BadChunk;
+pub use crate::keyspace::Keyspace;
+pub use crate::view::View;

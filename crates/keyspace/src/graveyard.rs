@@ -1,0 +1,46 @@
+//! What was deleted at once (a flush, a drop) is freed little by little, a few entries with every later change: the
+//! shard never stops for it.
+
+use crate::deadlines::Deadlines;
+use crate::table::Table;
+
+/// Tables and indexes that nobody reads any more.
+#[derive(Debug, Default)]
+pub(crate) struct Graveyard {
+    tables: Vec<Table>,
+    deadlines: Vec<Deadlines>,
+}
+
+impl Graveyard {
+    /// Takes a table to be freed.
+    pub(crate) fn bury_table(&mut self, table: Table) {
+        if table.len() > 0 {
+            self.tables.push(table);
+        }
+    }
+
+    /// Takes an index to be freed.
+    pub(crate) fn bury_deadlines(&mut self, deadlines: Deadlines) {
+        if deadlines.len() > 0 {
+            self.deadlines.push(deadlines);
+        }
+    }
+
+    /// Frees about `limit` entries; whether anything is left.
+    #[inline]
+    pub(crate) fn dig(&mut self, limit: usize) -> bool {
+        if self.tables.is_empty() && self.deadlines.is_empty() {
+            return false;
+        }
+        if let Some(table) = self.tables.last_mut() {
+            if !table.bury(limit) {
+                self.tables.pop();
+            }
+        } else if let Some(deadlines) = self.deadlines.last_mut()
+            && !deadlines.bury(limit)
+        {
+            self.deadlines.pop();
+        }
+        !(self.tables.is_empty() && self.deadlines.is_empty())
+    }
+}

@@ -1,0 +1,232 @@
+//! Key, value and all that is known of them, in one exactly sized allocation:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 1 | kind (bits 0–2), whether it expires (bit 3), whether the key's length takes four bytes (bit 4) |
+//! | 8 | shard revision of the last change |
+//! | 4 | second of the last access, Unix time; 0 if unknown |
+//! | 1 or 4 | length of the key |
+//! | 0 or 8 | when it expires, in milliseconds |
+//! | … | key |
+//! | … | value: a string's bytes. Other kinds will keep here where their value is. |
+
+use base::UnixMillis;
+use base::database::Kind;
+
+const KIND: u8 = 0b0000_0111;
+const VOLATILE: u8 = 0b0000_1000;
+const LONG_KEY: u8 = 0b0001_0000;
+
+const REVISION: usize = 1;
+const ACCESS: usize = 9;
+const KEY_LENGTH: usize = 13;
+
+/// What an allocation costs besides its bytes, and to what it is rounded up, with the usual allocators.
+const ALLOCATION_HEAD: u64 = 8;
+const ALLOCATION_STEP: u64 = 16;
+/// Where the record stands in its slot: position and pointer, and the room for growth beside them.
+const PLACE_BYTES: u64 = 28;
+/// Where a volatile key stands in the index of deadlines.
+const DEADLINE_BYTES: u64 = 28;
+
+/// One key with its value.
+#[derive(Clone, Debug)]
+pub(crate) struct Record(Box<[u8]>);
+
+/// What a record says of itself beside key and value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About {
+    pub(crate) kind: Kind,
+    pub(crate) expires_at: Option<UnixMillis>,
+    pub(crate) revision: u64,
+    /// Unix time in seconds; 0 if unknown.
+    pub(crate) access: u32,
+}
+
+impl Record {
+    /// A record of `key` whose value is put together from `value` and `more`.
+    pub(crate) fn new(about: About, key: &[u8], value: &[u8], more: &[u8]) -> Self {
+        let mut bytes =
+            Vec::with_capacity(head_len(about.expires_at, key) + key.len() + value.len() + more.len());
+        push_head(&mut bytes, about, key);
+        bytes.extend_from_slice(value);
+        bytes.extend_from_slice(more);
+        Self(bytes.into_boxed_slice())
+    }
+
+    /// A record of `key` with a value of `length` zero bytes.
+    pub(crate) fn zeroed(about: About, key: &[u8], length: usize) -> Self {
+        let mut bytes = Vec::with_capacity(head_len(about.expires_at, key) + key.len() + length);
+        push_head(&mut bytes, about, key);
+        bytes.resize(bytes.len() + length, 0);
+        Self(bytes.into_boxed_slice())
+    }
+
+    /// Everything but key and value.
+    pub(crate) fn about(&self) -> About {
+        About {
+            kind: self.kind(),
+            expires_at: self.expires_at(),
+            revision: self.revision(),
+            access: self.access(),
+        }
+    }
+
+    /// The type of the value.
+    #[inline]
+    pub(crate) fn kind(&self) -> Kind {
+        kind_of(self.0[0] & KIND).expect("a record is made with a kind")
+    }
+
+    /// The shard revision of the last change.
+    #[inline]
+    pub(crate) fn revision(&self) -> u64 {
+        u64::from_le_bytes(self.array(REVISION))
+    }
+
+    /// The second of the last access; 0 if unknown.
+    pub(crate) fn access(&self) -> u32 {
+        u32::from_le_bytes(self.array(ACCESS))
+    }
+
+    /// When it expires.
+    #[inline]
+    pub(crate) fn expires_at(&self) -> Option<UnixMillis> {
+        (self.0[0] & VOLATILE != 0)
+            .then(|| UnixMillis(u64::from_le_bytes(self.array(KEY_LENGTH + self.key_length_width()))))
+    }
+
+    /// Whether it is there at `now`.
+    #[inline]
+    pub(crate) fn is_live(&self, now: UnixMillis) -> bool {
+        self.expires_at().is_none_or(|at| at > now)
+    }
+
+    /// The key.
+    #[inline]
+    pub(crate) fn key(&self) -> &[u8] {
+        let (start, end) = self.key_range();
+        &self.0[start..end]
+    }
+
+    /// The value.
+    #[inline]
+    pub(crate) fn value(&self) -> &[u8] {
+        &self.0[self.key_range().1..]
+    }
+
+    /// The value, to change without changing its length.
+    #[inline]
+    pub(crate) fn value_mut(&mut self) -> &mut [u8] {
+        let start = self.key_range().1;
+        &mut self.0[start..]
+    }
+
+    /// The value becomes `length` bytes long, cut or filled with zeros, where it lies if the allocator can do so.
+    pub(crate) fn resize_value(&mut self, length: usize) {
+        let start = self.key_range().1;
+        let mut bytes = Vec::from(std::mem::take(&mut self.0));
+        bytes.reserve_exact((start + length).saturating_sub(bytes.len()));
+        bytes.resize(start + length, 0);
+        self.0 = bytes.into_boxed_slice();
+    }
+
+    /// Notes who changed it last, and when.
+    #[inline]
+    pub(crate) fn stamp(&mut self, revision: u64, access: u32) {
+        self.0[REVISION..REVISION + 8].copy_from_slice(&revision.to_le_bytes());
+        self.set_access(access);
+    }
+
+    /// Notes an access.
+    #[inline]
+    pub(crate) fn set_access(&mut self, access: u32) {
+        self.0[ACCESS..ACCESS + 4].copy_from_slice(&access.to_le_bytes());
+    }
+
+    /// The same record with another time to live.
+    pub(crate) fn with_expiry(&self, expires_at: Option<UnixMillis>) -> Self {
+        Self::new(About { expires_at, ..self.about() }, self.key(), self.value(), &[])
+    }
+
+    /// Replaces the time to live where it stands; whether there was one to replace.
+    pub(crate) fn replace_expiry(&mut self, at: UnixMillis) -> bool {
+        if self.0[0] & VOLATILE == 0 {
+            return false;
+        }
+        let start = KEY_LENGTH + self.key_length_width();
+        self.0[start..start + 8].copy_from_slice(&at.0.to_le_bytes());
+        true
+    }
+
+    /// What the key costs in memory, all told. Depends on nothing but the record, so that replicas agree.
+    #[inline]
+    pub(crate) fn cost(&self) -> u64 {
+        let bytes = (self.0.len() as u64 + ALLOCATION_HEAD).next_multiple_of(ALLOCATION_STEP);
+        let deadline = if self.0[0] & VOLATILE == 0 { 0 } else { DEADLINE_BYTES };
+        bytes.max(2 * ALLOCATION_STEP) + PLACE_BYTES + deadline
+    }
+
+    #[inline]
+    fn key_length_width(&self) -> usize {
+        if self.0[0] & LONG_KEY == 0 { 1 } else { 4 }
+    }
+
+    #[inline]
+    fn key_range(&self) -> (usize, usize) {
+        let flags = self.0[0];
+        let (length, after) = if flags & LONG_KEY == 0 {
+            (usize::from(self.0[KEY_LENGTH]), KEY_LENGTH + 1)
+        } else {
+            (u32::from_le_bytes(self.array(KEY_LENGTH)) as usize, KEY_LENGTH + 4)
+        };
+        let start = if flags & VOLATILE == 0 { after } else { after + 8 };
+        (start, start + length)
+    }
+
+    #[inline]
+    fn array<const N: usize>(&self, at: usize) -> [u8; N] {
+        *self.0[at..].first_chunk().expect("a record has its whole head")
+    }
+}
+
+fn head_len(expires_at: Option<UnixMillis>, key: &[u8]) -> usize {
+    KEY_LENGTH + if key.len() <= 0xff { 1 } else { 4 } + if expires_at.is_some() { 8 } else { 0 }
+}
+
+fn push_head(bytes: &mut Vec<u8>, about: About, key: &[u8]) {
+    let long = key.len() > 0xff;
+    let flags = code_of(about.kind)
+        | if about.expires_at.is_some() { VOLATILE } else { 0 }
+        | if long { LONG_KEY } else { 0 };
+    bytes.push(flags);
+    bytes.extend_from_slice(&about.revision.to_le_bytes());
+    bytes.extend_from_slice(&about.access.to_le_bytes());
+    if long {
+        let length = u32::try_from(key.len()).expect("keys are bounded far below 4 GiB");
+        bytes.extend_from_slice(&length.to_le_bytes());
+    } else {
+        bytes.push(key.len() as u8);
+    }
+    if let Some(at) = about.expires_at {
+        bytes.extend_from_slice(&at.0.to_le_bytes());
+    }
+    bytes.extend_from_slice(key);
+}
+
+fn code_of(kind: Kind) -> u8 {
+    match kind {
+        Kind::String => 0,
+        Kind::List => 1,
+        Kind::Set => 2,
+        Kind::SortedSet => 3,
+        Kind::Hash => 4,
+        Kind::Stream => 5,
+    }
+}
+
+fn kind_of(code: u8) -> Option<Kind> {
+    [Kind::String, Kind::List, Kind::Set, Kind::SortedSet, Kind::Hash, Kind::Stream]
+        .get(usize::from(code))
+        .copied()
+}

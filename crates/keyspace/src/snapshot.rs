@@ -1,0 +1,209 @@
+//! A snapshot under way. It fixes the state at one revision and walks it in the order of entries, a chunk at a time,
+//! while the shard goes on: an entry that changes before the walk has reached it is handed over as it was. What is
+//! newer than the snapshot's revision isn't in it. Nothing is copied, except a string that is written into in place;
+//! what was handed over takes memory until the next chunk.
+//!
+//! A long value is written in pieces, so that a chunk stays near its budget and no chunk takes long.
+
+use crate::chunk::Writer;
+use crate::graveyard::Graveyard;
+use crate::mutators::Store;
+use crate::position::Position;
+use crate::record::Record;
+use crate::table::Table;
+use base::DatabaseId;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Values up to this length are written whole.
+pub(crate) const WHOLE_BYTES_MAX: usize = 64 << 10;
+
+/// What a snapshot has seen, and what it was handed.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    revision: u64,
+    /// The first place that the walk hasn't reached; `None` when it is through.
+    next: Option<(DatabaseId, Position)>,
+    /// Databases that were emptied before the walk was through with them, as they were.
+    taken_over: BTreeMap<DatabaseId, Table>,
+    /// Records that changed before the walk reached them, and how much of their values is written.
+    kept: VecDeque<(DatabaseId, Record, usize)>,
+    kept_bytes: u64,
+    /// Long values in the tables that the walk has reached, and how much of each is written.
+    long: BTreeMap<(DatabaseId, Position, Box<[u8]>), usize>,
+}
+
+impl Snapshot {
+    /// A snapshot of everything up to this revision.
+    pub(crate) fn new(revision: u64) -> Self {
+        Self {
+            revision,
+            next: Some((DatabaseId(0), Position::FIRST)),
+            taken_over: BTreeMap::new(),
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            long: BTreeMap::new(),
+        }
+    }
+
+    /// The revision whose state it is.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Bytes of the old records it was handed and has still to write.
+    pub(crate) fn retained_bytes(&self) -> u64 {
+        self.kept_bytes
+    }
+
+    /// Whether a record that is about to change belongs to the snapshot and isn't written yet.
+    #[inline]
+    pub(crate) fn is_owed(&self, database: DatabaseId, position: Position, record: &Record) -> bool {
+        record.revision() <= self.revision
+            && (self.next.is_some_and(|next| (database, position) >= next)
+                || (!self.long.is_empty() && self.long.contains_key(&long_key(database, position, record))))
+    }
+
+    /// Takes a record that is owed and has left its table, or been changed there.
+    pub(crate) fn keep(&mut self, database: DatabaseId, position: Position, record: Record) {
+        let written = if self.long.is_empty() {
+            None
+        } else {
+            self.long.remove(&long_key(database, position, &record))
+        };
+        self.kept_bytes += record.cost();
+        self.kept.push_back((database, record, written.unwrap_or(0)));
+    }
+
+    /// Takes the table of a database that is emptied, or gives it back if it isn't needed.
+    pub(crate) fn take_over(&mut self, database: DatabaseId, table: Table) -> Option<Table> {
+        let is_owed = self.next.is_some_and(|(next, _)| next <= database)
+            || self.long.keys().any(|&(of, ..)| of == database);
+        // What was filled again after an earlier emptying is all newer than the snapshot.
+        if !is_owed || self.taken_over.contains_key(&database) {
+            return Some(table);
+        }
+        self.taken_over.insert(database, table);
+        None
+    }
+
+    /// The next chunk of about this size, or `None` if all is written.
+    pub(crate) fn next_chunk(
+        &mut self,
+        stores: &[Store],
+        graveyard: &mut Graveyard,
+        budget_bytes: usize,
+    ) -> Option<Vec<u8>> {
+        let mut chunk = Writer::new(self.revision, budget_bytes);
+        while !chunk.is_full() && (self.write_kept(&mut chunk) || self.write_long(stores, &mut chunk)) {}
+        while !chunk.is_full() && self.walk(stores, graveyard, &mut chunk) {
+            while !chunk.is_full() && self.write_long(stores, &mut chunk) {}
+        }
+        chunk.finish()
+    }
+
+    /// Writes one record that was handed over, or a piece of it; whether there was one.
+    fn write_kept(&mut self, chunk: &mut Writer) -> bool {
+        let Some((database, record, written)) = self.kept.front_mut() else { return false };
+        *written = write(chunk, *database, record, *written);
+        if *written >= record.value().len() {
+            self.kept_bytes -= record.cost();
+            self.kept.pop_front();
+        }
+        true
+    }
+
+    /// Writes a piece of a long value where it lies; whether there was one.
+    fn write_long(&mut self, stores: &[Store], chunk: &mut Writer) -> bool {
+        let Some(first) = self.long.first_entry() else { return false };
+        let (database, position, key) = first.key();
+        let table = table_of(stores, &self.taken_over, *database);
+        let entry = table.and_then(|table| table.get(*position, key));
+        let record = &entry.expect("a long value that changed was handed over").record;
+        let written = write(chunk, *database, record, *first.get());
+        if written >= record.value().len() {
+            first.remove();
+        } else {
+            *first.into_mut() = written;
+        }
+        true
+    }
+
+    /// Goes on through one array of entries; whether there was any.
+    fn walk(&mut self, stores: &[Store], graveyard: &mut Graveyard, chunk: &mut Writer) -> bool {
+        let Some((from_database, from)) = self.next else { return false };
+        let emptied = self.taken_over.range(from_database..).next().map(|(&id, _)| id);
+        let present =
+            stores.get(stores.partition_point(|store| store.id < from_database)).map(|store| store.id);
+        let Some(database) = emptied.into_iter().chain(present).min() else {
+            self.next = None;
+            return false;
+        };
+        let from = if database == from_database { from } else { Position::FIRST };
+        let table = table_of(stores, &self.taken_over, database).expect("it has just been found");
+        let slice = table.slice_from(from);
+        let mut last = None;
+        for entry in slice {
+            // A long value is written before the walk goes on. Keys that share a position stay together, or the walk couldn't say where it is.
+            if (chunk.is_full() || !self.long.is_empty()) && last != Some(entry.position) {
+                self.next = Some((database, entry.position));
+                return true;
+            }
+            last = Some(entry.position);
+            if entry.record.revision() > self.revision {
+                continue;
+            }
+            if entry.record.value().len() > WHOLE_BYTES_MAX {
+                self.long.insert(long_key(database, entry.position, &entry.record), 0);
+            } else {
+                write(chunk, database, &entry.record, 0);
+            }
+        }
+        self.next = match last {
+            Some(position) => position.next().map(|next| (database, next)),
+            None => None,
+        };
+        if self.next.is_none() {
+            self.next = database.0.checked_add(1).map(|next| (DatabaseId(next), Position::FIRST));
+            if self.long.is_empty()
+                && let Some(table) = self.taken_over.remove(&database)
+            {
+                graveyard.bury_table(table);
+            }
+        }
+        true
+    }
+
+    /// Gives back what it holds, to be freed little by little.
+    pub(crate) fn bury(self, graveyard: &mut Graveyard) {
+        for table in self.taken_over.into_values() {
+            graveyard.bury_table(table);
+        }
+    }
+}
+
+fn long_key(database: DatabaseId, position: Position, record: &Record) -> (DatabaseId, Position, Box<[u8]>) {
+    (database, position, Box::from(record.key()))
+}
+
+fn table_of<'a>(
+    stores: &'a [Store],
+    taken_over: &'a BTreeMap<DatabaseId, Table>,
+    database: DatabaseId,
+) -> Option<&'a Table> {
+    taken_over.get(&database).or_else(|| {
+        let index = stores.binary_search_by_key(&database, |store| store.id).ok()?;
+        Some(&stores[index].table)
+    })
+}
+
+/// Writes a record, or a piece of it from `written` on; answers how much of its value is written then.
+fn write(chunk: &mut Writer, database: DatabaseId, record: &Record, written: usize) -> usize {
+    let length = record.value().len();
+    if length <= WHOLE_BYTES_MAX {
+        chunk.whole(database, record);
+        return length;
+    }
+    let end = length.min(written + chunk.room().max(WHOLE_BYTES_MAX));
+    chunk.piece(database, record, written, end);
+    end
+}

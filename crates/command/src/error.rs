@@ -1,0 +1,124 @@
+//! Why a command was refused, in Redis's words: clients match on them. A refused command has changed nothing.
+
+use base::database::WrongType;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why a command was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The key holds another type than the command is for.
+    WrongType,
+    /// A word should be an integer, or is too big.
+    NotAnInteger,
+    /// A number is an integer, but not one that is possible here.
+    OutOfRange,
+    /// A number must be positive; `value` names nothing.
+    NotPositive,
+    /// A word should be a floating-point number.
+    NotAFloat,
+    /// The words don't make sense together.
+    Syntax,
+    /// A time to live is impossible; the command's name.
+    InvalidExpire(&'static str),
+    /// A string would be longer than `proto-max-bulk-len`.
+    StringTooLong,
+    /// A counter would leave 64 bits.
+    Overflow,
+    /// A decrement can't be negated.
+    DecrementOverflow,
+    /// A floating-point counter would leave its range.
+    NotFinite,
+    /// A position in a string is negative.
+    OffsetOutOfRange,
+    /// A position in a bitmap is negative or too big.
+    BitOffset,
+    /// A bit is neither 0 nor 1.
+    BitValue,
+    /// The bit to look for is neither 0 nor 1.
+    BitArgument,
+    /// The key isn't there.
+    NoSuchKey,
+    /// The key is there already.
+    BusyKey,
+    /// The bytes given to RESTORE aren't a value.
+    BadDump,
+    /// Source and target are the same key.
+    SameObject,
+    /// There is no database with this number.
+    DatabaseIndex,
+    /// A cursor isn't one.
+    InvalidCursor,
+    /// There is no such command; its name, and its first arguments for the message.
+    UnknownCommand(Box<str>),
+    /// There is no such subcommand; the subcommand's name and the command's.
+    UnknownSubcommand(Box<str>, &'static str),
+    /// EXPIRE has no such condition.
+    UnsupportedOption(Box<str>),
+    /// Too few or too many words; the command's full name.
+    Arity(&'static str),
+    /// Anything else, with its code.
+    Other(&'static str),
+}
+
+impl Error {
+    /// Anything else: the whole text, its code first.
+    pub const fn other(text: &'static str) -> Self {
+        Self::Other(text)
+    }
+
+    /// The whole text, its code first.
+    pub fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
+            Error::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+            Error::NotAnInteger => "ERR value is not an integer or out of range",
+            Error::OutOfRange => "ERR value is out of range",
+            Error::NotPositive => "ERR value is out of range, must be positive",
+            Error::NotAFloat => "ERR value is not a valid float",
+            Error::Syntax => "ERR syntax error",
+            Error::InvalidExpire(name) => {
+                return Cow::Owned(format!("ERR invalid expire time in '{name}' command"));
+            }
+            Error::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            Error::Overflow => "ERR increment or decrement would overflow",
+            Error::DecrementOverflow => "ERR decrement would overflow",
+            Error::NotFinite => "ERR increment would produce NaN or Infinity",
+            Error::OffsetOutOfRange => "ERR offset is out of range",
+            Error::BitOffset => "ERR bit offset is not an integer or out of range",
+            Error::BitValue => "ERR bit is not an integer or out of range",
+            Error::BitArgument => "ERR The bit argument must be 1 or 0.",
+            Error::NoSuchKey => "ERR no such key",
+            Error::BusyKey => "BUSYKEY Target key name already exists.",
+            Error::BadDump => "ERR Bad data format",
+            Error::SameObject => "ERR source and destination objects are the same",
+            Error::DatabaseIndex => "ERR DB index is out of range",
+            Error::InvalidCursor => "ERR invalid cursor",
+            Error::UnknownCommand(what) => {
+                return Cow::Owned(format!("ERR unknown command {what}"));
+            }
+            Error::UnknownSubcommand(name, command) => {
+                let command = command.to_ascii_uppercase();
+                return Cow::Owned(format!("ERR unknown subcommand '{name}'. Try {command} HELP."));
+            }
+            Error::UnsupportedOption(option) => return Cow::Owned(format!("ERR Unsupported option {option}")),
+            Error::Arity(name) => {
+                return Cow::Owned(format!("ERR wrong number of arguments for '{name}' command"));
+            }
+            Error::Other(text) => text,
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<WrongType> for Error {
+    fn from(_: WrongType) -> Self {
+        Self::WrongType
+    }
+}

@@ -1,0 +1,42 @@
+//! What a command runs on, and how it is run.
+
+use crate::error::Error;
+use crate::spec::Spec;
+use base::DatabaseId;
+use base::database::Database;
+use resp::Writer;
+
+/// What a command does. It writes exactly one reply, or refuses and has then written and changed nothing.
+pub type Execute = fn(&mut Context<'_>) -> Result<(), Error>;
+
+/// What a command runs on. It is a pure function of this.
+pub struct Context<'a> {
+    /// The database, at one moment.
+    pub db: &'a mut dyn Database,
+    /// The name of that database, for commands that copy within it.
+    pub database: DatabaseId,
+    /// The other database that the command names (COPY … DB, MOVE), resolved by the gateway from
+    /// [`Spec::target`]; `None` if it names none, or the selected one.
+    pub target: Option<DatabaseId>,
+    /// The request's words, the command's name first. [`resolve`](crate::resolve) has checked how many there are.
+    pub args: &'a [&'a [u8]],
+    /// Where the reply goes.
+    pub reply: Writer<'a>,
+    /// Decides what the command leaves to chance; logged with it.
+    pub seed: u64,
+}
+
+/// Runs a command that [`resolve`](crate::resolve) found, and answers for it: its reply or its error. Says whether it
+/// was carried out.
+pub fn run(spec: &Spec, context: &mut Context<'_>) -> Result<(), Error> {
+    let Some(execute) = spec.execute else {
+        let error = Error::Other("ERR this command isn't answered by a shard");
+        context.reply.error(&error);
+        return Err(error);
+    };
+    let start = context.reply.position();
+    execute(context).inspect_err(|error| {
+        context.reply.truncate(start);
+        context.reply.error(error);
+    })
+}

@@ -1,0 +1,25 @@
+//! What the commands do, a family a file. Each has its part of the table beside its functions, so that what is said of
+//! a command and what it does are read together.
+
+use crate::spec::Spec;
+
+/// SET, GET and whatever else treats a value as a whole or by ranges.
+pub mod strings;
+/// Times to live.
+pub mod expiry;
+/// DEL, RENAME and whatever else doesn't care what a key holds.
+pub mod generic;
+
+/// The tables of all families.
+pub(crate) const FAMILIES: &[&[Spec]] = &[strings::SPECS, expiry::SPECS, generic::SPECS, crate::scatter::SPECS];
+
+/// How many commands each has.
+pub(crate) const FAMILY_COUNTS: [usize; FAMILIES.len()] = {
+    let mut counts = [0; FAMILIES.len()];
+    let mut family = 0;
+    while family < FAMILIES.len() {
+        counts[family] = FAMILIES[family].len();
+        family += 1;
+    }
+    counts
+};

@@ -8,6 +8,9 @@
 /// What a driver gives a node and what it is asked to do: inputs, effects, configuration.
 pub mod api;
 
+/// What the whole cluster agrees on about itself: members, placement, databases, settings.
+pub mod meta;
+
 /// The read model that INFO, CLUSTER, status, metrics and the console render.
 pub mod overview;
 

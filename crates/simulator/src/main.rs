@@ -1,1 +1,2 @@
+//! Runs seeds.
 fn main() {}

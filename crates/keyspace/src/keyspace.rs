@@ -106,7 +106,10 @@ impl Keyspace {
         let Some(index) = self.store(id) else { return false };
         let is_expired =
             self.stores[index].table.get(position, key).is_some_and(|entry| !entry.record.is_live(now));
-        is_expired && self.change(index, now).remove(position, key)
+        if is_expired {
+            self.change(index, now).remove(position, key);
+        }
+        is_expired
     }
 
     /// Bytes of memory that all keys and values take, with all overhead. A function of the state: replicas agree.

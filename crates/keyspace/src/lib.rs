@@ -42,3 +42,6 @@ mod table;
 pub use crate::chunk::BadChunk;
 pub use crate::keyspace::Keyspace;
 pub use crate::view::View;
+
+#[cfg(test)]
+mod tests;

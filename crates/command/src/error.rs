@@ -11,10 +11,8 @@ pub enum Error {
     WrongType,
     /// A word should be an integer, or is too big.
     NotAnInteger,
-    /// A number is an integer, but not one that is possible here.
+    /// A number is an integer, but doesn't fit 32 bits.
     OutOfRange,
-    /// A number must be positive; `value` names nothing.
-    NotPositive,
     /// A word should be a floating-point number.
     NotAFloat,
     /// The words don't make sense together.
@@ -72,8 +70,7 @@ impl Error {
         Cow::Borrowed(match self {
             Error::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
             Error::NotAnInteger => "ERR value is not an integer or out of range",
-            Error::OutOfRange => "ERR value is out of range",
-            Error::NotPositive => "ERR value is out of range, must be positive",
+            Error::OutOfRange => "ERR value is out of range, value must between -2147483648 and 2147483647",
             Error::NotAFloat => "ERR value is not a valid float",
             Error::Syntax => "ERR syntax error",
             Error::InvalidExpire(name) => {
@@ -89,7 +86,7 @@ impl Error {
             Error::BitArgument => "ERR The bit argument must be 1 or 0.",
             Error::NoSuchKey => "ERR no such key",
             Error::BusyKey => "BUSYKEY Target key name already exists.",
-            Error::BadDump => "ERR Bad data format",
+            Error::BadDump => "ERR DUMP payload version or checksum are wrong",
             Error::SameObject => "ERR source and destination objects are the same",
             Error::DatabaseIndex => "ERR DB index is out of range",
             Error::InvalidCursor => "ERR invalid cursor",
@@ -100,7 +97,9 @@ impl Error {
                 let command = command.to_ascii_uppercase();
                 return Cow::Owned(format!("ERR unknown subcommand '{name}'. Try {command} HELP."));
             }
-            Error::UnsupportedOption(option) => return Cow::Owned(format!("ERR Unsupported option {option}")),
+            Error::UnsupportedOption(option) => {
+                return Cow::Owned(format!("ERR Unsupported option {option}"));
+            }
             Error::Arity(name) => {
                 return Cow::Owned(format!("ERR wrong number of arguments for '{name}' command"));
             }

@@ -3,15 +3,35 @@
 
 use crate::spec::Spec;
 
-/// SET, GET and whatever else treats a value as a whole or by ranges.
-pub mod strings;
+/// Strings, bit by bit.
+pub mod bitmaps;
+/// What a connection says about itself.
+pub mod connection;
+/// INCR and its kin.
+pub mod counters;
 /// Times to live.
 pub mod expiry;
 /// DEL, RENAME and whatever else doesn't care what a key holds.
 pub mod generic;
+/// LCS.
+pub mod lcs;
+/// What concerns the node and the cluster.
+pub mod server;
+/// SET, GET and whatever else treats a value as a whole or by ranges.
+pub mod strings;
 
 /// The tables of all families.
-pub(crate) const FAMILIES: &[&[Spec]] = &[strings::SPECS, expiry::SPECS, generic::SPECS, crate::scatter::SPECS];
+pub(crate) const FAMILIES: &[&[Spec]] = &[
+    strings::SPECS,
+    counters::SPECS,
+    lcs::SPECS,
+    bitmaps::SPECS,
+    generic::SPECS,
+    expiry::SPECS,
+    crate::scatter::SPECS,
+    connection::SPECS,
+    server::SPECS,
+];
 
 /// How many commands each has.
 pub(crate) const FAMILY_COUNTS: [usize; FAMILIES.len()] = {

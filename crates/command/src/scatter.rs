@@ -195,7 +195,12 @@ pub fn keys_matching(db: &dyn Database, pattern: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// One slot's keys, at most `limit` of them, for CLUSTER GETKEYSINSLOT.
-pub fn keys_in_slot(db: &dyn Database, slot: Slot, limit: usize, slot_of: impl Fn(&[u8]) -> Slot) -> Vec<Vec<u8>> {
+pub fn keys_in_slot(
+    db: &dyn Database,
+    slot: Slot,
+    limit: usize,
+    slot_of: impl Fn(&[u8]) -> Slot,
+) -> Vec<Vec<u8>> {
     let mut keys = Vec::new();
     let mut from = ScanPosition { slot, hash: 0 };
     while keys.len() < limit && from.slot == slot {

@@ -78,7 +78,7 @@ macro_rules! bits {
             }
 
             /// The names of these, as COMMAND INFO gives them.
-            pub fn names(self) -> impl Iterator<Item = &'static str> {
+            pub fn names(self) -> impl Iterator<Item = &'static str> + Clone {
                 Self::NAMES.iter().filter(move |(bit, _)| self.has(*bit)).map(|(_, name)| *name)
             }
         }
@@ -397,7 +397,8 @@ impl KeySpec {
         let begin = match self.begin {
             Begin::Index(index) => index,
             Begin::Keyword { keyword, from } => {
-                let found = args.iter().skip(from).position(|word| word.eq_ignore_ascii_case(keyword.as_bytes()));
+                let found =
+                    args.iter().skip(from).position(|word| word.eq_ignore_ascii_case(keyword.as_bytes()));
                 let Some(found) = found else { return };
                 from + found + 1
             }

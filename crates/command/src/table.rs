@@ -106,6 +106,16 @@ pub fn lookup(name: &[u8]) -> Option<&'static Spec> {
     }
 }
 
+/// The command of this name, or the subcommand of a name like `client|list`, in any case.
+pub fn lookup_full(name: &[u8]) -> Option<&'static Spec> {
+    let container = name.split(|byte| *byte == b'|').next().unwrap_or(name);
+    let spec = lookup(container)?;
+    if container.len() == name.len() {
+        return Some(spec);
+    }
+    spec.subcommands.iter().find(|child| child.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
 /// The command or subcommand of this number.
 #[inline]
 pub fn by_id(id: CommandId) -> Option<&'static Spec> {

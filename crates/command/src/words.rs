@@ -12,7 +12,7 @@ pub fn integer(word: &[u8]) -> Result<i64, Error> {
 
 /// The number of a database. Whether there is such a database is the cluster's to say.
 pub fn database_index(word: &[u8]) -> Result<DatabaseIndex, Error> {
-    let number = integer(word)?;
+    let number = i32::try_from(integer(word)?).map_err(|_| Error::OutOfRange)?;
     u32::try_from(number).map(DatabaseIndex).map_err(|_| Error::DatabaseIndex)
 }
 

@@ -136,9 +136,7 @@ impl<'a> Parser<'a> {
             b'$' => Frame::Bulk(whole!(self.body(line)).to_vec()),
             b'!' => Frame::Error(whole!(self.body(line)).to_vec()),
             b'=' => match whole!(self.body(line)) {
-                [a, b, c, b':', text @ ..] => {
-                    Frame::Verbatim { format: [*a, *b, *c], text: text.to_vec() }
-                }
+                [a, b, c, b':', text @ ..] => Frame::Verbatim { format: [*a, *b, *c], text: text.to_vec() },
                 _ => return Err(FrameError("a verbatim text has no format")),
             },
             b'*' => Frame::Array(whole!(self.elements(line, depth))),
@@ -205,10 +203,7 @@ fn count(text: &[u8]) -> Result<usize, FrameError> {
 }
 
 fn double(text: &[u8]) -> Result<f64, FrameError> {
-    core::str::from_utf8(text)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or(FrameError("a number isn't one"))
+    core::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(FrameError("a number isn't one"))
 }
 
 #[cfg(test)]

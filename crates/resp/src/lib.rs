@@ -11,14 +11,14 @@
 
 extern crate alloc;
 
-/// Requests: bytes from a client to the words of a command.
-pub mod request;
-/// Replies: values to bytes for a client.
-pub mod reply;
 /// Replies read back, for the client's side of a connection.
 pub mod frame;
 /// Integers and doubles as Redis reads and writes them.
 pub mod number;
+/// Replies: values to bytes for a client.
+pub mod reply;
+/// Requests: bytes from a client to the words of a command.
+pub mod request;
 
 pub use frame::{Frame, FrameError};
 pub use reply::{Protocol, Writer};

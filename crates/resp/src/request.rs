@@ -335,7 +335,8 @@ impl Reader {
     /// Reads an inline command, whose first `searched` bytes have no line end.
     fn line(&mut self, input: &[u8], searched: usize) -> Result<Progress, ProtocolError> {
         let limit = self.limits.inline_bytes_max;
-        let Some(end) = input[searched..].iter().position(|&byte| byte == b'\n').map(|at| searched + at) else {
+        let Some(end) = input[searched..].iter().position(|&byte| byte == b'\n').map(|at| searched + at)
+        else {
             if input.len() > limit {
                 return Err(ProtocolError::TooBigInline);
             }

@@ -127,9 +127,7 @@ impl Conditions {
             *condition = true;
         }
         if all.none && (all.some || all.longer || all.shorter) {
-            return Err(Error::Other(
-                "ERR NX and XX, GT or LT options at the same time are not compatible",
-            ));
+            return Err(Error::Other("ERR NX and XX, GT or LT options at the same time are not compatible"));
         }
         if all.longer && all.shorter {
             return Err(Error::Other("ERR GT and LT options at the same time are not compatible"));
@@ -157,8 +155,7 @@ fn set(c: &mut Context<'_>, unit: Unit, from: From, command: &'static str) -> Re
         Unit::Millis => Some(value),
     };
     let base = if from == From::Now { i64::try_from(c.db.now().0).unwrap_or(i64::MAX) } else { 0 };
-    let until =
-        millis.and_then(|millis| millis.checked_add(base)).ok_or(Error::InvalidExpire(command))?;
+    let until = millis.and_then(|millis| millis.checked_add(base)).ok_or(Error::InvalidExpire(command))?;
     let does = match c.db.expires_at(key) {
         None => false,
         Some(before) => conditions.allow(before, i128::from(until)),
@@ -177,12 +174,8 @@ fn ask(c: &mut Context<'_>, unit: Unit, from: From) -> Result<(), Error> {
         Some(None) => -1,
         Some(Some(at)) => {
             let millis = if from == From::Now { c.db.now().until(at) } else { at.0 };
-            let units = match (unit, from) {
-                (Unit::Millis, _) => millis,
-                // What is left is rounded to the nearest second, as Redis does it; a moment is not.
-                (Unit::Seconds, From::Now) => millis.saturating_add(500) / 1000,
-                (Unit::Seconds, From::Epoch) => millis / 1000,
-            };
+            // Redis rounds to the nearest second.
+            let units = if unit == Unit::Millis { millis } else { millis.saturating_add(500) / 1000 };
             i64::try_from(units).unwrap_or(i64::MAX)
         }
     };

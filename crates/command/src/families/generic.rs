@@ -21,7 +21,10 @@ const fn all_keys(flags: &[K]) -> KeySpec {
 const SECOND_KEY_LOOKED_AT: &[KeySpec] = &[spec::at(2, 0, 1, &[K::RO])];
 
 const fn object(id: u16, name: &'static str) -> Spec {
-    generic(id, name, 3).flags(&[F::READONLY]).keys_at(SECOND_KEY_LOOKED_AT).tips(&["nondeterministic_output"])
+    generic(id, name, 3)
+        .flags(&[F::READONLY])
+        .keys_at(SECOND_KEY_LOOKED_AT)
+        .tips(&["nondeterministic_output"])
 }
 
 /// The family's part of the table, except what concerns the whole database.
@@ -51,18 +54,12 @@ pub(crate) const SPECS: &[Spec] = &[
         .does(kind),
     generic(68, "rename", 3)
         .flags(&[F::WRITE])
-        .keys_at(&[
-            spec::at(1, 0, 1, &[K::RW, K::ACCESS, K::DELETE]),
-            spec::at(2, 0, 1, &[K::OW, K::UPDATE]),
-        ])
+        .keys_at(&[spec::at(1, 0, 1, &[K::RW, K::ACCESS, K::DELETE]), spec::at(2, 0, 1, &[K::OW, K::UPDATE])])
         .docs("1.0.0", "O(1)", "Gives a value another key, whatever that held.")
         .does(rename),
     generic(69, "renamenx", 3)
         .flags(&[F::WRITE, F::FAST])
-        .keys_at(&[
-            spec::at(1, 0, 1, &[K::RW, K::ACCESS, K::DELETE]),
-            spec::at(2, 0, 1, &[K::OW, K::INSERT]),
-        ])
+        .keys_at(&[spec::at(1, 0, 1, &[K::RW, K::ACCESS, K::DELETE]), spec::at(2, 0, 1, &[K::OW, K::INSERT])])
         .docs("1.0.0", "O(1)", "Gives a value another key, if that holds nothing.")
         .does(renamenx),
     generic(70, "copy", -3)
@@ -93,7 +90,7 @@ pub(crate) const SPECS: &[Spec] = &[
         .category(Categories::DANGEROUS)
         .docs("2.6.0", "O(N) for a value of size N", "Makes a key hold what DUMP answered.")
         .does(restore),
-    Spec::new(75, "object", -2, Group::Generic, Place::Keys)
+    Spec::new(75, "object", -2, Group::Generic, Place::Node)
         .docs("2.2.3", "Depends on the subcommand.", "Answers what is known of a key beside its value.")
         .has(&[
             object(76, "object|encoding")
@@ -108,11 +105,10 @@ pub(crate) const SPECS: &[Spec] = &[
             object(79, "object|freq")
                 .docs("4.0.0", "O(1)", "Answers how often a key is used, where that is counted.")
                 .does(object_freq),
-            generic(80, "object|help", 2).flags(&[F::LOADING, F::STALE]).docs(
-                "6.2.0",
-                "O(1)",
-                "Explains the subcommands.",
-            ),
+            Spec::new(80, "object|help", 2, Group::Generic, Place::Node)
+                .category(Categories::KEYSPACE)
+                .flags(&[F::LOADING, F::STALE])
+                .docs("6.2.0", "O(1)", "Explains the subcommands."),
         ]),
 ];
 
@@ -338,7 +334,7 @@ fn object_freq(c: &mut Context<'_>) -> Result<(), Error> {
     match c.db.kind(c.args[2]) {
         Some(_) => Err(Error::Other(
             "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
-             switching between maxmemory policies at runtime LFU and LRU data will take some time to adjust.",
+             switching between policies at runtime LRU and LFU data will take some time to adjust.",
         )),
         None => {
             c.reply.null();

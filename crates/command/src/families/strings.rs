@@ -5,8 +5,8 @@
 use crate::error::Error;
 use crate::execute::Context;
 use crate::families::expiry::{Unit, lifetime, moment};
-use crate::spec::{Flags as F, KeyFlags as K};
 use crate::spec::{self, Group, Place, Spec};
+use crate::spec::{Flags as F, KeyFlags as K};
 use crate::words::{integer, is};
 use base::UnixMillis;
 use base::database::Expiry;
@@ -27,12 +27,7 @@ pub(crate) const SPECS: &[Spec] = &[
         .does(get),
     string(2, "set", -3)
         .flags(&[F::WRITE, F::DENYOOM])
-        .keys_at(&[spec::at(
-            1,
-            0,
-            1,
-            &[K::RW, K::ACCESS, K::UPDATE, K::VARIABLE_FLAGS],
-        )])
+        .keys_at(&[spec::at(1, 0, 1, &[K::RW, K::ACCESS, K::UPDATE, K::VARIABLE_FLAGS])])
         .docs("1.0.0", "O(1)", "Makes a key hold a string, whatever it held.")
         .does(set),
     string(3, "getset", 3)
@@ -103,10 +98,13 @@ pub(crate) const SPECS: &[Spec] = &[
     string(16, "setrange", 4)
         .flags(&[F::WRITE, F::DENYOOM])
         .keys_at(spec::KEY_TOUCHED_UP)
-        .docs("2.2.0", "O(N) for N bytes given", "Overwrites a part of a string, with zero bytes before it if need be.")
+        .docs(
+            "2.2.0",
+            "O(N) for N bytes given",
+            "Overwrites a part of a string, with zero bytes before it if need be.",
+        )
         .does(setrange),
 ];
-
 
 fn get(c: &mut Context<'_>) -> Result<(), Error> {
     let value = c.db.string(c.args[1])?;

@@ -1,0 +1,170 @@
+//! What concerns the node and the cluster: what the commands are called and take. The gateway answers them, except
+//! MEMORY USAGE, which a key's shard answers.
+
+use crate::error::Error;
+use crate::execute::Context;
+use crate::spec::{self, Categories, Flags as F, Group, KeyFlags as K, KeySpec, Place, Spec};
+use crate::words::{integer, is};
+
+const fn node(id: u16, name: &'static str, arity: i32, group: Group) -> Spec {
+    Spec::new(id, name, arity, group, Place::Node)
+}
+
+const fn server(id: u16, name: &'static str, arity: i32) -> Spec {
+    node(id, name, arity, Group::Server)
+}
+
+const fn command(id: u16, name: &'static str, arity: i32) -> Spec {
+    server(id, name, arity).category(Categories::CONNECTION).flags(&[F::LOADING, F::STALE])
+}
+
+const fn config(id: u16, name: &'static str, arity: i32) -> Spec {
+    server(id, name, arity).flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE])
+}
+
+const fn cluster(id: u16, name: &'static str, arity: i32) -> Spec {
+    node(id, name, arity, Group::Cluster).flags(&[F::STALE])
+}
+
+const MEMORY_KEY: &[KeySpec] = &[spec::at(2, 0, 1, &[K::RO])];
+const UNORDERED: &[&str] = &["nondeterministic_output_order"];
+const VARYING: &[&str] = &["nondeterministic_output"];
+const VARYING_BY_SHARD: &[&str] =
+    &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
+
+/// The family's part of the table.
+pub(crate) const SPECS: &[Spec] = &[
+    server(384, "info", -1)
+        .flags(&[F::LOADING, F::STALE])
+        .category(Categories::DANGEROUS)
+        .docs("1.0.0", "O(1)", "Describes the node and the cluster.")
+        .tips(VARYING_BY_SHARD),
+    server(385, "time", 1)
+        .flags(&[F::LOADING, F::STALE, F::FAST])
+        .docs("2.6.0", "O(1)", "Answers the node's Unix time in seconds and microseconds.")
+        .tips(VARYING),
+    server(386, "swapdb", 3)
+        .flags(&[F::WRITE, F::FAST])
+        .category(Categories::KEYSPACE)
+        .category(Categories::DANGEROUS)
+        .docs("4.0.0", "O(N) for N clients of either", "Exchanges two databases."),
+    node(387, "wait", 3, Group::Generic)
+        .flags(&[F::BLOCKING])
+        .category(Categories::CONNECTION)
+        .docs("3.0.0", "O(1)", "Waits until the connection's writes are on so many other nodes.")
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
+    command(400, "command", -1)
+        .docs("2.8.13", "O(N) for N commands", "Describes commands.")
+        .tips(UNORDERED)
+        .has(COMMAND),
+    server(416, "config", -2)
+        .docs("2.0.0", "Depends on the subcommand.", "Reads and changes settings.")
+        .has(CONFIG),
+    server(432, "memory", -2)
+        .docs("4.0.0", "Depends on the subcommand.", "Answers where memory goes.")
+        .has(MEMORY),
+    node(512, "cluster", -2, Group::Cluster)
+        .docs("3.0.0", "Depends on the subcommand.", "Describes nodes, shards and slots.")
+        .has(CLUSTER),
+];
+
+const COMMAND: &[Spec] = &[
+    command(401, "command|count", 2).docs("2.8.13", "O(1)", "Counts the commands."),
+    command(402, "command|info", -2)
+        .docs("2.8.13", "O(N) for N commands", "Describes commands for programs.")
+        .tips(UNORDERED),
+    command(403, "command|docs", -2)
+        .docs("7.0.0", "O(N) for N commands", "Describes commands for people.")
+        .tips(UNORDERED),
+    command(404, "command|list", -2)
+        .docs("7.0.0", "O(N) for N commands", "Lists the names of commands.")
+        .tips(UNORDERED),
+    command(405, "command|getkeys", -3).docs("2.8.13", "O(N) for N words", "Finds the keys of a command."),
+    command(406, "command|getkeysandflags", -3).docs(
+        "7.0.0",
+        "O(N) for N words",
+        "Finds the keys of a command, and what it does to each.",
+    ),
+    command(407, "command|help", 2).docs("5.0.0", "O(1)", "Explains the subcommands."),
+];
+
+const CONFIG: &[Spec] = &[
+    config(417, "config|get", -3).docs("2.0.0", "O(N) for N settings", "Answers settings."),
+    config(418, "config|set", -4)
+        .docs("2.0.0", "O(N) for N settings", "Changes settings.")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    config(419, "config|resetstat", 2)
+        .docs("2.0.0", "O(1)", "Begins counting anew.")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    config(420, "config|rewrite", 2)
+        .docs("2.8.0", "O(1)", "Keeps changed settings over a restart.")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    server(421, "config|help", 2).flags(&[F::LOADING, F::STALE]).docs(
+        "5.0.0",
+        "O(1)",
+        "Explains the subcommands.",
+    ),
+];
+
+const MEMORY: &[Spec] = &[
+    Spec::new(433, "memory|usage", -3, Group::Server, Place::Keys)
+        .flags(&[F::READONLY])
+        .keys_at(MEMORY_KEY)
+        .docs("4.0.0", "O(1)", "Answers how many bytes of memory a key and its value take.")
+        .does(memory_usage),
+    server(434, "memory|stats", 2)
+        .docs("4.0.0", "O(1)", "Answers where the node's memory goes.")
+        .tips(VARYING_BY_SHARD),
+    server(435, "memory|doctor", 2)
+        .docs("4.0.0", "O(1)", "Says what is wrong with the node's memory.")
+        .tips(VARYING_BY_SHARD),
+    server(436, "memory|malloc-stats", 2)
+        .docs("4.0.0", "Depends on the allocator.", "Answers what the allocator says of itself.")
+        .tips(VARYING_BY_SHARD),
+    server(437, "memory|purge", 2)
+        .docs("4.0.0", "Depends on the allocator.", "Gives memory that nobody uses back to the system.")
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
+    server(438, "memory|help", 2).flags(&[F::LOADING, F::STALE]).docs(
+        "4.0.0",
+        "O(1)",
+        "Explains the subcommands.",
+    ),
+];
+
+const CLUSTER: &[Spec] = &[
+    cluster(513, "cluster|info", 2).docs("3.0.0", "O(1)", "Says how the cluster is.").tips(VARYING),
+    cluster(514, "cluster|myid", 2).docs("3.0.0", "O(1)", "Answers the node's name."),
+    cluster(515, "cluster|nodes", 2)
+        .docs("3.0.0", "O(N) for N nodes", "Lists the nodes in the format of Redis's cluster file.")
+        .tips(VARYING),
+    cluster(516, "cluster|slots", 2)
+        .docs("3.0.0", "O(N) for N ranges of slots", "Lists which nodes serve which slots.")
+        .tips(VARYING),
+    cluster(517, "cluster|shards", 2)
+        .docs("7.0.0", "O(N) for N nodes", "Lists the shards with their slots and nodes.")
+        .tips(VARYING),
+    cluster(518, "cluster|keyslot", 3).docs("3.0.0", "O(N) for N bytes of key", "Answers the slot of a key."),
+    cluster(519, "cluster|countkeysinslot", 3).docs("3.0.0", "O(N) for N keys", "Counts the keys of a slot."),
+    cluster(520, "cluster|getkeysinslot", 4)
+        .docs("3.0.0", "O(N) for N keys answered", "Answers keys of a slot.")
+        .tips(VARYING),
+    cluster(521, "cluster|help", 2).flags(&[F::LOADING]).docs("5.0.0", "O(1)", "Explains the subcommands."),
+];
+
+fn memory_usage(c: &mut Context<'_>) -> Result<(), Error> {
+    // How many elements to look at is taken, and not needed: the account of a value is always exact.
+    let (options, rest) = c.args[3..].as_chunks::<2>();
+    for [option, samples] in options {
+        if !is(option, "samples") || integer(samples)? < 0 {
+            return Err(Error::Syntax);
+        }
+    }
+    if !rest.is_empty() {
+        return Err(Error::Syntax);
+    }
+    match c.db.facts(c.args[2]) {
+        Some(facts) => c.reply.count(facts.memory_bytes),
+        None => c.reply.null(),
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! The tokio driver and the one binary `sihai`.
+//!
+//! In the order of the journey: what a person asks for ([`cli`], [`config`]) becomes a running node ([`serve`]); its
+//! engine ([`engine`]) reads clients ([`client`], [`outgoing`]) and other nodes ([`peers`], [`visitors`], [`frame`],
+//! [`handshake`], [`join`]) and keeps what it is told on disk ([`disk`]); people and probes look at it ([`http`],
+//! [`status`]).
+//!
+//! This is where clocks, sockets, files and threads live, and nothing else: what is right or wrong is decided in the
+//! cores, which the simulator runs as well.
+
+/// Reading clients and writing to them.
+pub mod client;
+/// The clocks of this machine.
+pub mod clock;
+/// The system's randomness.
+pub mod chance;
+/// One thread that owns a node and its sockets.
+pub mod engine;
+/// How bytes between nodes are cut into messages.
+pub mod frame;
+/// How nodes make sure of each other.
+pub mod handshake;
+/// How a node becomes a member.
+pub mod join;
+/// What the machine says about itself.
+pub mod machine;
+/// What waits to be written to one socket.
+pub mod outgoing;
+/// Links to other nodes.
+pub mod peers;
+/// Who comes to the peer port.
+pub mod visitors;
+
+/// An empty directory of its own for a test.
+#[cfg(test)]
+pub(crate) fn test_dir(name: &str) -> std::path::PathBuf {
+    let dir = std::env::temp_dir().join(format!("sihai-{name}-{}-{:016x}", std::process::id(), chance::u64()));
+    std::fs::create_dir_all(&dir).expect("the temporary directory can be written");
+    dir
+}

@@ -12,6 +12,7 @@
 //! is a new replica, also if that node kept the group before.
 
 use base::{GroupId, NodeId, ReplicaId};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many voters a shard has as soon as there are as many nodes.
@@ -130,6 +131,8 @@ struct Spread<'a> {
     previous: &'a BTreeMap<GroupId, Placement>,
     /// What each node keeps.
     held: BTreeMap<NodeId, BTreeSet<GroupId>>,
+    /// What each node keeps that it didn't keep before.
+    fresh: BTreeMap<NodeId, BTreeSet<GroupId>>,
     /// Who keeps each shard.
     holders: BTreeMap<GroupId, BTreeSet<NodeId>>,
 }
@@ -141,9 +144,9 @@ impl<'a> Spread<'a> {
         shards: &'a BTreeSet<GroupId>,
         previous: &'a BTreeMap<GroupId, Placement>,
     ) -> Self {
-        let held = members.iter().map(|&node| (node, BTreeSet::new())).collect();
+        let nothing: BTreeMap<_, _> = members.iter().map(|&node| (node, BTreeSet::new())).collect();
         let holders = shards.iter().map(|&shard| (shard, BTreeSet::new())).collect();
-        let mut spread = Self { members, shards, previous, held, holders };
+        let mut spread = Self { members, shards, previous, held: nothing.clone(), fresh: nothing, holders };
         spread.keep();
         spread.fill();
         spread.level();
@@ -190,44 +193,60 @@ impl<'a> Spread<'a> {
         }
     }
 
-    /// Copies move from where most is kept to where least is kept, as long as that makes a difference.
+    /// Copies move to where less is kept, as long as that makes a difference: those that only just came where that
+    /// does it, others where it must be.
     fn level(&mut self) {
-        loop {
-            let loads = || self.held.iter().map(|(&node, held)| (held.len(), node));
-            let (Some(most), Some(least)) =
-                (loads().max_by_key(|&(load, node)| (load, u32::MAX - node.0)), loads().min())
-            else {
-                return;
-            };
-            if most.0 - least.0 <= 1 {
-                return;
+        while let Some(chain) = self.fresh_chain().or_else(|| self.single_move()) {
+            for Step { shard, from, to } in chain {
+                self.take(shard, from);
+                self.put(shard, to);
             }
-            let (from, to) = (most.1, least.1);
-            // It keeps more shards than the other: there is one that the other lacks.
-            let movable = self.held[&from].difference(&self.held[&to]).copied();
-            let Some(shard) = movable.min_by_key(|&shard| self.cost(shard, from)) else { return };
-            self.take(shard, from);
-            self.put(shard, to);
         }
     }
 
-    /// What it costs to move a copy away: nothing if it only just came, most if it is preferred as leader.
-    fn cost(&self, shard: GroupId, node: NodeId) -> u8 {
-        let Some(before) = self.previous.get(&shard) else { return 0 };
-        match before.on_node(node) {
-            None => 0,
-            Some(_) if before.preferred_leader() == Some(node) => 2,
-            Some(_) => 1,
+    /// Moves of copies that weren't there before, so that none is made in vain.
+    fn fresh_chain(&self) -> Option<Vec<Step>> {
+        let loads = self.held.iter().map(|(&node, held)| (node, held.len())).collect();
+        levelling_chain(&loads, &self.fresh, |shard| {
+            self.members.iter().copied().filter(move |node| !self.holders[&shard].contains(node))
+        })
+    }
+
+    /// A move from where most is kept to where least is kept, if they differ by more than one; rather not of a copy that
+    /// is preferred as leader.
+    fn single_move(&self) -> Option<Vec<Step>> {
+        let (&from, most) = self.held.iter().max_by_key(|(node, held)| (held.len(), Reverse(**node)))?;
+        let (&to, least) = self.held.iter().min_by_key(|(node, held)| (held.len(), **node))?;
+        if most.len() < least.len() + 2 {
+            return None;
         }
+        // It keeps more shards than the other, so there is one that the other lacks.
+        let mut movable = most.difference(least).copied();
+        let first = movable.clone().next()?;
+        let shard = movable.find(|&shard| !self.is_led_by(shard, from)).unwrap_or(first);
+        Some(vec![Step { shard, from, to }])
+    }
+
+    fn was_on(&self, shard: GroupId, node: NodeId) -> bool {
+        self.previous.get(&shard).is_some_and(|before| before.on_node(node).is_some())
+    }
+
+    fn is_led_by(&self, shard: GroupId, node: NodeId) -> bool {
+        self.previous.get(&shard).and_then(Placement::preferred_leader) == Some(node)
     }
 
     fn put(&mut self, shard: GroupId, node: NodeId) {
         self.held.entry(node).or_default().insert(shard);
         self.holders.entry(shard).or_default().insert(node);
+        if !self.was_on(shard, node) {
+            self.fresh.entry(node).or_default().insert(shard);
+        }
     }
 
     fn take(&mut self, shard: GroupId, node: NodeId) {
-        self.held.entry(node).or_default().remove(&shard);
+        for of_node in [&mut self.held, &mut self.fresh] {
+            of_node.entry(node).or_default().remove(&shard);
+        }
         self.holders.entry(shard).or_default().remove(&node);
     }
 }
@@ -253,48 +272,20 @@ impl<'s, 'a> Leaders<'s, 'a> {
         leaders
     }
 
-    /// Moves preferences along chains of nodes, each of which keeps a copy of what the one before it gives away, from
-    /// a node that leads more to one that leads at least two less, until there is no such chain. Then the spread is as
-    /// even as it can be (Harvey, Ladner, Lovász and Tamir, "Semi-matchings for bipartite graphs and load balancing",
-    /// 2003); and where the copies are spread evenly over the nodes, that is: equally many, or one more.
+    /// Moves preferences until the spread is as even as it can be; where the copies are spread evenly, that is: equally
+    /// many for each node, or one more.
     fn balanced(mut self) -> BTreeMap<GroupId, NodeId> {
-        loop {
-            let mut givers: Vec<NodeId> = self.led.keys().copied().collect();
-            givers.sort_by_key(|node| (usize::MAX - self.led[node].len(), *node));
-            let Some(chain) = givers.into_iter().find_map(|giver| self.chain_from(giver)) else {
-                return self.of;
-            };
-            for (shard, to) in chain {
-                self.prefer(shard, to);
+        while let Some(chain) = self.chain() {
+            for step in chain {
+                self.prefer(step.shard, step.to);
             }
         }
+        self.of
     }
 
-    /// The shortest chain from `giver` to a node that leads at least two shards less: which shard goes to whom.
-    fn chain_from(&self, giver: NodeId) -> Option<Vec<(GroupId, NodeId)>> {
-        let load = self.led[&giver].len();
-        let fewest = self.led.values().map(BTreeSet::len).min()?;
-        if load < fewest + 2 {
-            return None;
-        }
-        // For each node that was reached: from whom, and with which shard.
-        let mut reached = BTreeMap::from([(giver, None)]);
-        let mut queue = VecDeque::from([giver]);
-        while let Some(node) = queue.pop_front() {
-            for &shard in &self.led[&node] {
-                for &to in &self.spread.holders[&shard] {
-                    if reached.contains_key(&to) {
-                        continue;
-                    }
-                    reached.insert(to, Some((node, shard)));
-                    if self.led[&to].len() + 2 <= load {
-                        return Some(walk_back(&reached, to));
-                    }
-                    queue.push_back(to);
-                }
-            }
-        }
-        None
+    fn chain(&self) -> Option<Vec<Step>> {
+        let loads = self.led.iter().map(|(&node, led)| (node, led.len())).collect();
+        levelling_chain(&loads, &self.led, |shard| self.spread.holders[&shard].iter().copied())
     }
 
     fn prefer(&mut self, shard: GroupId, node: NodeId) {
@@ -305,14 +296,56 @@ impl<'s, 'a> Leaders<'s, 'a> {
     }
 }
 
-/// The steps that led to `end`.
-fn walk_back(reached: &BTreeMap<NodeId, Option<(NodeId, GroupId)>>, end: NodeId) -> Vec<(GroupId, NodeId)> {
+/// Something of a shard, a copy or the preference as leader, goes from one node to another.
+struct Step {
+    shard: GroupId,
+    from: NodeId,
+    to: NodeId,
+}
+
+/// The shortest chain of steps, each from the node that the one before it led to, from a node with a high load to one
+/// whose load is lower by two at least, so that taking it makes the loads more even. If there is none, no other way of
+/// giving is more even (Harvey, Ladner, Lovász and Tamir, "Semi-matchings for bipartite graphs and load balancing",
+/// 2003). Each node may give what it has in `gives`, to those whom `takers` names.
+fn levelling_chain<T: Iterator<Item = NodeId>>(
+    loads: &BTreeMap<NodeId, usize>,
+    gives: &BTreeMap<NodeId, BTreeSet<GroupId>>,
+    takers: impl Fn(GroupId) -> T,
+) -> Option<Vec<Step>> {
+    let fewest = loads.values().min()?;
+    let mut givers: Vec<_> = loads.iter().filter(|(_, load)| **load >= fewest + 2).collect();
+    givers.sort_by_key(|(node, load)| (Reverse(**load), **node));
+    givers.into_iter().find_map(|(&giver, load)| {
+        // How each node was reached.
+        let mut reached: BTreeMap<NodeId, Option<Step>> = BTreeMap::from([(giver, None)]);
+        let mut queue = VecDeque::from([giver]);
+        while let Some(from) = queue.pop_front() {
+            for &shard in &gives[&from] {
+                for to in takers(shard) {
+                    if reached.contains_key(&to) {
+                        continue;
+                    }
+                    reached.insert(to, Some(Step { shard, from, to }));
+                    if loads[&to] + 2 <= *load {
+                        return Some(way_to(to, reached));
+                    }
+                    queue.push_back(to);
+                }
+            }
+        }
+        None
+    })
+}
+
+/// The steps that led to `end`, first to last.
+fn way_to(end: NodeId, mut reached: BTreeMap<NodeId, Option<Step>>) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut at = end;
-    while let Some((from, shard)) = reached[&at] {
-        steps.push((shard, at));
-        at = from;
+    while let Some(step) = reached.remove(&at).flatten() {
+        at = step.from;
+        steps.push(step);
     }
+    steps.reverse();
     steps
 }
 

@@ -43,6 +43,11 @@ pub struct Config {
     pub commit_notices: bool,
     /// Whether a leader that a change of membership removed or made a learner steps down when it applies the change.
     pub step_down_on_removal: bool,
+    /// How long a write may take before the disk counts as hung: then a leader hands over to a voter that has
+    /// everything, or after twice the time steps down, and nobody campaigns.
+    pub disk_patience: Duration,
+    /// Whether a group's only voter becomes its leader at once, without waiting for anything.
+    pub elects_itself: bool,
     /// What is broken on purpose.
     #[cfg(feature = "bugs")]
     pub bugs: crate::bugs::Bugs,
@@ -68,6 +73,8 @@ impl Config {
             start_quietly: true,
             commit_notices: false,
             step_down_on_removal: true,
+            disk_patience: Duration::from_millis(300),
+            elects_itself: true,
             #[cfg(feature = "bugs")]
             bugs: crate::bugs::Bugs::default(),
         }

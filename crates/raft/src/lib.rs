@@ -15,11 +15,13 @@ extern crate alloc;
 pub mod bugs;
 /// What a replica is told at its start: timing, bounds, and what was found on its disk.
 pub mod config;
+/// What this replica has asked its disk for, and what waits for it.
+mod disk;
 /// Who leads: timeouts, pre-votes, votes, leader transfer, and stepping down.
 mod election;
 /// The part of the log that is in memory, and which terms the rest has.
 pub mod log;
-/// Changes of membership: the maths, and when they take effect.
+/// Changes of membership: the maths, and why it is safe when they take effect.
 pub mod membership;
 /// What replicas say to each other.
 pub mod message;

@@ -341,3 +341,43 @@ fn term(from: &mut Decoder) -> Result<Term, DecodeError> {
 fn time(from: &mut Decoder) -> Result<Time, DecodeError> {
     from.u64().map(Time::from_nanos)
 }
+
+/// No index and no term ever reaches this; what claims to is not from a replica of ours.
+const SANE_MAX: u64 = 1 << 60;
+
+impl Message {
+    /// Whether its numbers can be counted on with, and its entries follow each other. What a peer says may be wrong in
+    /// other ways; those are met where it matters.
+    pub(crate) fn is_sane(&self) -> bool {
+        let place = |index: Index, term: Term| index.0 < SANE_MAX && term.0 < SANE_MAX;
+        self.term.0 < SANE_MAX
+            && match &self.body {
+                Body::PreVote { last_index, last_term } | Body::Vote { last_index, last_term, .. } => {
+                    place(*last_index, *last_term)
+                }
+                Body::Append { prev_index, prev_term, entries, .. } => {
+                    place(*prev_index, *prev_term) && follow_each_other(*prev_index, *prev_term, self.term, entries)
+                }
+                Body::AppendReply { result: AppendResult::Rejected { rejected, hint_index, hint_term }, .. } => {
+                    place(*rejected, Term(0)) && place(*hint_index, *hint_term)
+                }
+                Body::Snapshot { index, term, membership, .. } => {
+                    place(*index, *term) && *term <= self.term && crate::membership::is_sane(membership)
+                }
+                _ => true,
+            }
+    }
+}
+
+fn follow_each_other(prev_index: Index, prev_term: Term, newest: Term, entries: &[Entry]) -> bool {
+    let (mut index, mut term) = (prev_index, prev_term);
+    prev_term <= newest
+        && entries.iter().all(|entry| {
+            let follows = entry.index == index.next() && entry.term >= term && entry.term <= newest;
+            (index, term) = (entry.index, entry.term);
+            follows
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,12 +13,30 @@ pub fn slot_of(key: &[u8]) -> Slot {
 /// The part of `key` that decides about its slot.
 #[inline]
 pub fn hash_tag(key: &[u8]) -> &[u8] {
+    if !may_have_brace(key) {
+        return key;
+    }
     let Some(open) = key.iter().position(|&byte| byte == b'{') else { return key };
     let rest = &key[open + 1..];
     match rest.iter().position(|&byte| byte == b'}') {
         Some(length) if length > 0 => &rest[..length],
         _ => key,
     }
+}
+
+/// Whether there is a `{`, eight bytes at a time: most keys have none, and every command asks.
+#[inline]
+fn may_have_brace(key: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let is_in = |eight: &[u8; 8]| {
+        // A byte that equals `{` becomes zero, and only then can the lowest borrow come from it.
+        let zeroed = u64::from_le_bytes(*eight) ^ (ONES * b'{' as u64);
+        zeroed.wrapping_sub(ONES) & !zeroed & HIGHS != 0
+    };
+    // The last eight overlap with those before them.
+    let Some(last) = key.last_chunk::<8>() else { return key.contains(&b'{') };
+    is_in(last) || key.as_chunks::<8>().0.iter().any(is_in)
 }
 
 /// CRC-16/XMODEM: polynomial 0x1021, nothing reflected, starting at zero. Eight bytes at a time, each looked up in the
@@ -105,6 +123,23 @@ mod tests {
         assert_eq!(hash_tag(b"}foo{bar"), b"}foo{bar");
         assert_eq!(hash_tag(b"a}{b}c"), b"b");
         assert_eq!(slot_of(b"{foo}.1"), slot_of(b"foo"));
+    }
+
+    #[test]
+    fn a_hash_tag_is_found_wherever_it_stands() {
+        for length in 3..40 {
+            for at in 0..=length - 3 {
+                let mut key: Vec<u8> = (0..length as u8).map(|index| 0x70 + index).collect();
+                key.iter_mut().for_each(|byte| {
+                    if matches!(byte, b'{' | b'}') {
+                        *byte = b'|';
+                    }
+                });
+                assert_eq!(hash_tag(&key), key);
+                key[at..at + 3].copy_from_slice(b"{t}");
+                assert_eq!(hash_tag(&key), b"t", "{length} bytes, at {at}");
+            }
+        }
     }
 
     #[test]

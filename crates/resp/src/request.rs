@@ -404,7 +404,6 @@ fn read_header(input: &[u8], at: usize) -> Header {
 /// Splits a line into words as Redis does: spaces between them, `"…"` with escapes, `'…'` with `\'`; a NUL ends it.
 fn split_line(line: &[u8], into: &mut Vec<u8>, places: &mut Vec<Place>) -> Result<(), ProtocolError> {
     let end = line.iter().position(|&byte| byte == 0).unwrap_or(line.len());
-    let cut = end < line.len();
     let mut rest = &line[..end];
     loop {
         while let [b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c, tail @ ..] = rest {
@@ -414,13 +413,13 @@ fn split_line(line: &[u8], into: &mut Vec<u8>, places: &mut Vec<Place>) -> Resul
             return Ok(());
         }
         let start = into.len() as u32;
-        rest = split_word(rest, into, cut)?;
+        rest = split_word(rest, into)?;
         places.push(Place { start, end: into.len() as u32 });
     }
 }
 
-/// Takes one word, and answers what follows it. `cut` says that the line was ended by a NUL.
-fn split_word<'a>(mut rest: &'a [u8], into: &mut Vec<u8>, cut: bool) -> Result<&'a [u8], ProtocolError> {
+/// Takes one word, and answers what follows it.
+fn split_word<'a>(mut rest: &'a [u8], into: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
     loop {
         match rest {
             [] => return Ok(rest),
@@ -429,7 +428,6 @@ fn split_word<'a>(mut rest: &'a [u8], into: &mut Vec<u8>, cut: bool) -> Result<&
                 rest = split_quoted(tail, into, *quote)?;
                 // A closing quote ends the word.
                 return match rest.first() {
-                    None if cut => Err(ProtocolError::UnbalancedQuotes),
                     None | Some(b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c) => Ok(rest),
                     Some(_) => Err(ProtocolError::UnbalancedQuotes),
                 };
@@ -447,10 +445,7 @@ fn split_quoted<'a>(mut rest: &'a [u8], into: &mut Vec<u8>, quote: u8) -> Result
     loop {
         let (byte, tail) = match rest {
             [] => return Err(ProtocolError::UnbalancedQuotes),
-            [byte, tail @ ..] if *byte == quote => {
-                let _ = byte;
-                return Ok(tail);
-            }
+            [byte, tail @ ..] if *byte == quote => return Ok(tail),
             [b'\\', b'x', high, low, tail @ ..]
                 if quote == b'"' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
             {

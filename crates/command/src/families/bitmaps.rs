@@ -95,11 +95,14 @@ impl Part {
         Ok(Self { start, end, in_bits })
     }
 
+    /// Whether it ends before it begins, wherever that is. Only BITCOUNT asks: BITPOS takes both to the front first,
+    /// as it does in Redis.
+    fn is_reversed(&self) -> bool {
+        self.start < 0 && self.end < 0 && self.start > self.end
+    }
+
     /// The first and the last bit of it in `value`, if it isn't empty.
     fn bits(&self, value: &[u8]) -> Option<(usize, usize)> {
-        if self.start < 0 && self.end < 0 && self.start > self.end {
-            return None;
-        }
         let length = (value.len() as i64) * if self.in_bits { 8 } else { 1 };
         let from_front = |at: i64| if at < 0 { at.saturating_add(length).max(0) } else { at };
         let (start, end) = (from_front(self.start), from_front(self.end).min(length - 1));
@@ -118,7 +121,8 @@ fn bitcount(c: &mut Context<'_>) -> Result<(), Error> {
         _ => return Err(Error::Syntax),
     };
     let value = c.db.string(c.args[1])?.unwrap_or_default();
-    let count = part.bits(value).map_or(0, |(first, last)| count_ones(value, first, last));
+    let bits = if part.is_reversed() { None } else { part.bits(value) };
+    let count = bits.map_or(0, |(first, last)| count_ones(value, first, last));
     c.reply.count(count);
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::execute::Context;
-use crate::spec::{self, Flags as F, Group, Place, Spec};
+use crate::spec::{self, Categories, Flags as F, Group, Place, Spec};
 use crate::words::{integer, is};
 use base::UnixMillis;
 
@@ -19,7 +19,7 @@ pub enum Unit {
 }
 
 const fn generic(id: u16, name: &'static str, arity: i32) -> Spec {
-    Spec::new(id, name, arity, Group::Generic, Place::Keys)
+    Spec::new(id, name, arity, Group::Generic, Place::Keys).category(Categories::KEYSPACE)
 }
 
 const fn setter(id: u16, name: &'static str) -> Spec {
@@ -46,9 +46,11 @@ pub(crate) const SPECS: &[Spec] = &[
         .does(|c| set(c, Unit::Millis, From::Epoch, "pexpireat")),
     getter(132, "ttl")
         .docs("1.0.0", "O(1)", "Answers how many seconds a key has left.")
+        .tips(&["nondeterministic_output"])
         .does(|c| ask(c, Unit::Seconds, From::Now)),
     getter(133, "pttl")
         .docs("2.6.0", "O(1)", "Answers how many milliseconds a key has left.")
+        .tips(&["nondeterministic_output"])
         .does(|c| ask(c, Unit::Millis, From::Now)),
     getter(134, "expiretime")
         .docs("7.0.0", "O(1)", "Answers the Unix time in seconds at which a key expires.")

@@ -64,16 +64,19 @@ pub(crate) const SPECS: &[Spec] = &[
         .flags(&[F::READONLY, F::FAST])
         .keys_at(&[spec::at(1, -1, 1, &[K::RO, K::ACCESS])])
         .docs("1.0.0", "O(N) for N keys", "Answers the strings at several keys.")
+        .tips(&["request_policy:multi_shard"])
         .does(mget),
     string(10, "mset", -3)
         .flags(&[F::WRITE, F::DENYOOM])
         .keys_at(&[spec::at(1, -1, 2, &[K::OW, K::UPDATE])])
         .docs("1.0.1", "O(N) for N keys", "Makes several keys hold strings, all at once.")
+        .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
         .does(mset),
     string(11, "msetnx", -3)
         .flags(&[F::WRITE, F::DENYOOM])
         .keys_at(&[spec::at(1, -1, 2, &[K::OW, K::INSERT])])
         .docs("1.0.1", "O(N) for N keys", "Makes several keys hold strings if none holds anything.")
+        .tips(&["request_policy:multi_shard", "response_policy:agg_min"])
         .does(msetnx),
     string(12, "append", 3)
         .flags(&[F::WRITE, F::DENYOOM, F::FAST])

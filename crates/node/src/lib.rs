@@ -1,17 +1,50 @@
 //! One node of Sihai, composed of the cores and itself a [`base::Core`]: no socket, no file, no clock, no thread.
 //!
-//! Its modules read as a command's journey: a client's bytes come in at [`gateway`], find their shard by routing,
-//! travel over [`peers`] if another node leads it, are agreed on and applied by [`replica`], and the reply goes back
-//! the way it came. Beside the journey stand [`meta`], which knows who and where everything is, and [`api`], the
-//! whole of what a driver sees.
+//! Its modules read as a command's journey: a client's bytes come in at [`clients`] and [`gateway`], find their shard,
+//! travel by [`lanes`] if another node leads it and are taken in by [`serve`], are agreed on by [`replica`] and applied
+//! by [`machine`], and the reply goes back the way it came.
+#![forbid(unsafe_code)]
 
 /// What a driver gives a node and what it is asked to do: inputs, effects, configuration.
 pub mod api;
-
-/// What the whole cluster agrees on about itself: members, placement, databases, settings.
+/// The connections, and their replies in order.
+pub mod clients;
+/// Where clients' commands come in and find their way.
+pub mod gateway;
+/// What is answered here: the connection, the node, the cluster.
+mod answers;
+/// Commands over all shards.
+pub mod scatter;
+/// Forwarding to a group's leader, in order, each write once.
+pub mod lanes;
+/// The leader's side of forwarding.
+pub mod serve;
+/// One copy of a group: agreement, then application, then answers.
+pub mod replica;
+/// What a group's log says.
+pub mod op;
+/// What it does: a group's state machine.
+pub mod machine;
+/// Snapshots on the move.
+pub mod transfer;
+/// From meta's wishes to a group's membership and leader.
+pub mod members;
+/// What every node knows: members, placement, databases, settings.
 pub mod meta;
-
+/// What nodes say to each other.
+pub mod wire;
+/// What all parts share.
+pub mod hub;
+/// Composition and dispatch.
+pub mod node;
+/// How a node begins.
+pub mod start;
 /// The read model that INFO, CLUSTER, status, metrics and the console render.
 pub mod overview;
 
+/// How INFO, CLUSTER, CONFIG, status and metrics show it.
+pub mod views;
+
 pub use api::{Config, Effect, Input};
+pub use node::Node;
+pub use resp;

@@ -1,0 +1,263 @@
+//! CONFIG. A parameter is in the table only if it has a true value here. Each is fixed, or of this node and kept until
+//! its next start, or of the whole cluster and kept in meta. Fixed parameters may be set to what they are, since tools
+//! insist on it.
+
+use crate::api::Config;
+use crate::meta::{DATABASES, Meta, MetaCommand, PasswordDigest, setting};
+use crate::views::split_address;
+use base::Duration;
+use resp::Writer;
+use resp::request::BULK_BYTES_MAX;
+
+/// What was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigCommand {
+    /// The parameters whose names match one of these patterns.
+    Get(Vec<Vec<u8>>),
+    /// Make these changes, all or none; none if every value is what it is already.
+    Set(Vec<ConfigChange>),
+    /// Set the counters of INFO to zero.
+    ResetStat,
+    /// What can be asked.
+    Help,
+}
+
+/// A change to carry out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigChange {
+    /// `maxclients`, of this node.
+    ClientsMax(usize),
+    /// `request-timeout`, of this node.
+    RequestTimeout(Duration),
+    /// `pipeline-order`, of this node.
+    PipelineOrderStrict(bool),
+    /// `protected-mode`, of this node.
+    ProtectedMode(bool),
+    /// `requirepass`, of the cluster; `None` lets everybody in.
+    Password(Option<PasswordDigest>),
+}
+
+impl ConfigChange {
+    /// What to propose to meta, if this concerns the whole cluster.
+    pub fn for_meta(&self) -> Option<MetaCommand> {
+        let key = setting::REQUIREPASS.to_string();
+        match self {
+            Self::Password(Some(digest)) => Some(MetaCommand::Set { key, value: digest.to_string() }),
+            Self::Password(None) => Some(MetaCommand::Unset { key }),
+            _ => None,
+        }
+    }
+
+    /// Makes it so, if this concerns one node.
+    pub fn apply(&self, config: &mut Config) {
+        match *self {
+            Self::ClientsMax(count) => config.clients_max = count,
+            Self::RequestTimeout(timeout) => config.request_timeout = timeout,
+            Self::PipelineOrderStrict(strict) => config.pipeline_order_strict = strict,
+            Self::ProtectedMode(on) => config.protected_mode = on,
+            Self::Password(_) => {}
+        }
+    }
+}
+
+struct Parameter {
+    name: &'static str,
+    value: fn(&Config, &Meta) -> String,
+    /// Reads a new value; without, the parameter is fixed.
+    set: Option<fn(&str) -> Result<ConfigChange, String>>,
+}
+
+const fn fixed(name: &'static str, value: fn(&Config, &Meta) -> String) -> Parameter {
+    Parameter { name, value, set: None }
+}
+
+const fn settable(
+    name: &'static str,
+    value: fn(&Config, &Meta) -> String,
+    set: fn(&str) -> Result<ConfigChange, String>,
+) -> Parameter {
+    Parameter { name, value, set: Some(set) }
+}
+
+/// Durations are in milliseconds, sizes in bytes.
+const PARAMETERS: [Parameter; 25] = [
+    fixed("appendfsync", |_, _| "always".to_string()),
+    fixed("appendonly", |_, _| "yes".to_string()),
+    fixed(setting::CLOCK_DRIFT, |_, meta| meta.timing().clock_drift_permille.to_string()),
+    fixed("clock-skew-max", |config, _| config.clock_skew_max.as_millis().to_string()),
+    fixed("cluster-enabled", |_, _| "no".to_string()),
+    fixed("databases", |_, _| DATABASES.to_string()),
+    fixed(setting::ELECTION_TIMEOUT, |_, meta| meta.timing().election_timeout.as_millis().to_string()),
+    fixed("heartbeat-interval", |config, _| config.heartbeat_interval.as_millis().to_string()),
+    fixed(setting::LEASE_READS, |_, meta| yes_no(meta.timing().lease_reads)),
+    fixed("log-bytes-max", |config, _| config.log_bytes_max.to_string()),
+    settable(
+        "maxclients",
+        |config, _| config.clients_max.to_string(),
+        |value| integer(value, 1, u32::MAX.into()).map(|count| ConfigChange::ClientsMax(count as usize)),
+    ),
+    fixed("maxmemory", |_, _| "0".to_string()),
+    fixed("maxmemory-policy", |_, _| "noeviction".to_string()),
+    fixed("notify-keyspace-events", |_, _| String::new()),
+    settable("pipeline-order", pipeline_order, |value| match value.to_ascii_lowercase().as_str() {
+        "shard" => Ok(ConfigChange::PipelineOrderStrict(false)),
+        "strict" => Ok(ConfigChange::PipelineOrderStrict(true)),
+        _ => Err("argument(s) must be one of the following: shard, strict".to_string()),
+    }),
+    fixed("port", |config, _| split_address(&config.addresses.client).1.to_string()),
+    settable(
+        "protected-mode",
+        |config, _| yes_no(config.protected_mode),
+        |value| boolean(value).map(ConfigChange::ProtectedMode),
+    ),
+    fixed("proto-max-bulk-len", |_, _| BULK_BYTES_MAX.to_string()),
+    settable(
+        "request-timeout",
+        |config, _| config.request_timeout.as_millis().to_string(),
+        |value| {
+            let millis = integer(value, 10, 3_600_000)?;
+            Ok(ConfigChange::RequestTimeout(Duration::from_millis(millis)))
+        },
+    ),
+    settable(
+        setting::REQUIREPASS,
+        |_, meta| digest(meta),
+        |value| Ok(ConfigChange::Password(password(value))),
+    ),
+    fixed("save", |_, _| String::new()),
+    fixed("shards", |_, meta| meta.slots().groups().len().to_string()),
+    fixed("snapshot-chunk-bytes", |config, _| config.snapshot_chunk_bytes.to_string()),
+    fixed("timeout", |_, _| "0".to_string()),
+    fixed("tls-port", |_, _| "0".to_string()),
+];
+
+fn yes_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_string()
+}
+
+/// In order within a shard, or over all.
+fn pipeline_order(config: &Config, _: &Meta) -> String {
+    if config.pipeline_order_strict { "strict" } else { "shard" }.to_string()
+}
+
+/// Only a digest is known, and that is what is shown.
+fn digest(meta: &Meta) -> String {
+    meta.password().map(|digest| digest.to_string()).unwrap_or_default()
+}
+
+/// A password, or its digest as CONFIG GET shows it.
+fn password(value: &str) -> Option<PasswordDigest> {
+    let given = (!value.is_empty()).then_some(value)?;
+    Some(PasswordDigest::parse(given).unwrap_or_else(|| PasswordDigest::of(given.as_bytes())))
+}
+
+fn boolean(value: &str) -> Result<bool, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("argument must be 'yes' or 'no'".to_string()),
+    }
+}
+
+fn integer(value: &str, least: u64, most: u64) -> Result<u64, String> {
+    let Ok(number) = value.parse::<i128>() else {
+        return Err("argument couldn't be parsed into an integer".to_string());
+    };
+    let within = u64::try_from(number).ok().filter(|number| (least..=most).contains(number));
+    within.ok_or_else(|| format!("argument must be between {least} and {most} inclusive"))
+}
+
+impl ConfigCommand {
+    /// Reads the arguments after CONFIG, or says what is wrong with them as an error reply does.
+    pub fn parse<A: AsRef<[u8]>>(arguments: &[A], config: &Config, meta: &Meta) -> Result<Self, String> {
+        let Some((name, rest)) = arguments.split_first() else {
+            return Err("ERR wrong number of arguments for 'config' command".to_string());
+        };
+        let name = String::from_utf8_lossy(name.as_ref()).into_owned();
+        let rest: Vec<&[u8]> = rest.iter().map(AsRef::as_ref).collect();
+        let lower = name.to_ascii_lowercase();
+        match (lower.as_str(), rest.as_slice()) {
+            ("get", [_, ..]) => Ok(Self::Get(rest.into_iter().map(<[u8]>::to_vec).collect())),
+            ("set", [_, _, ..]) => parse_set(&rest, config, meta).map(Self::Set),
+            ("resetstat", []) => Ok(Self::ResetStat),
+            ("rewrite", []) => Err("ERR The server is running without a config file".to_string()),
+            ("help", []) => Ok(Self::Help),
+            (known @ ("get" | "set" | "resetstat" | "rewrite" | "help"), _) => {
+                Err(format!("ERR wrong number of arguments for 'config|{known}' command"))
+            }
+            _ => {
+                let shown: String = name.chars().take(128).collect();
+                Err(format!("ERR unknown subcommand '{shown}'. Try CONFIG HELP."))
+            }
+        }
+    }
+}
+
+/// Reads pairs of names and values. Nothing is changed unless all of them can be.
+fn parse_set(arguments: &[&[u8]], config: &Config, meta: &Meta) -> Result<Vec<ConfigChange>, String> {
+    let (pairs, []) = arguments.as_chunks::<2>() else { return Err("ERR syntax error".to_string()) };
+    let mut seen: Vec<&str> = Vec::new();
+    let mut changes = Vec::new();
+    for [name, value] in pairs {
+        let known = PARAMETERS.iter().find(|known| name.eq_ignore_ascii_case(known.name.as_bytes()));
+        let Some(parameter) = known else {
+            let shown: String = String::from_utf8_lossy(name).chars().take(128).collect();
+            return Err(format!("ERR Unknown option or number of arguments for CONFIG SET - '{shown}'"));
+        };
+        let failed = |why: &str| {
+            let name = parameter.name;
+            Err(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"))
+        };
+        if seen.contains(&parameter.name) {
+            return failed("duplicate parameter");
+        }
+        seen.push(parameter.name);
+        let Ok(value) = std::str::from_utf8(value) else { return failed("argument must be a text in UTF-8") };
+        match parameter.set {
+            Some(set) => match set(value) {
+                Ok(change) => changes.push(change),
+                Err(why) => return failed(&why),
+            },
+            None if (parameter.value)(config, meta).eq_ignore_ascii_case(value) => {}
+            None => return failed("can't set immutable config"),
+        }
+    }
+    Ok(changes)
+}
+
+/// The parameters whose names match one of `patterns`, each once, with their values.
+pub fn get<A: AsRef<[u8]>>(patterns: &[A], config: &Config, meta: &Meta) -> Vec<(&'static str, String)> {
+    let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.as_ref().to_ascii_lowercase()).collect();
+    let wanted = |name: &str| patterns.iter().any(|pattern| command::glob::matches(pattern, name.as_bytes()));
+    let found = PARAMETERS.iter().filter(|parameter| wanted(parameter.name));
+    found.map(|parameter| (parameter.name, (parameter.value)(config, meta))).collect()
+}
+
+/// Writes the answer to CONFIG GET.
+pub fn answer_get<A: AsRef<[u8]>>(patterns: &[A], config: &Config, meta: &Meta, reply: &mut Writer<'_>) {
+    let found = get(patterns, config, meta);
+    reply.map(found.len());
+    for (name, value) in found {
+        reply.text(name);
+        reply.text(&value);
+    }
+}
+
+/// Writes the answer to CONFIG HELP.
+pub fn help(reply: &mut Writer<'_>) {
+    const LINES: [&str; 11] = [
+        "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "GET <pattern> [<pattern> ...]",
+        "    Return parameters matching the glob-like patterns and their values.",
+        "SET <directive> <value> [<directive> <value> ...]",
+        "    Set the configuration directives; requirepass on all nodes, others on this one.",
+        "RESETSTAT",
+        "    Reset the statistics reported by the INFO command.",
+        "REWRITE",
+        "    Refused: a node's own settings come from its command line and file.",
+        "HELP",
+        "    Print this help.",
+    ];
+    reply.array(LINES.len());
+    LINES.iter().for_each(|line| reply.simple(line));
+}

@@ -48,57 +48,56 @@ fn main() {
     }
     let values: Vec<Vec<u8>> = (0..1000).map(|_| vec![b'v'; 3 + rng.below(98) as usize]).collect();
 
-    let before = resident_bytes();
     let mut keyspace = Keyspace::new([1, 2]);
     keyspace.set_revision(1);
+    strings(&mut keyspace, &keys, &values);
+    walks(&mut keyspace);
+    flush(&mut keyspace);
+    one_hash_tag();
+}
+
+/// SET and GET, and what the keys cost.
+fn strings(keyspace: &mut Keyspace, keys: &[Key], values: &[Vec<u8>]) {
+    let before = resident_bytes();
+    let value = |key: &Key, change: usize| &values[(key.number() + change) % values.len()];
     let put = |keyspace: &mut Keyspace, key: &Key, change: usize, expiry| {
-        let value = &values[(key.number() + change) % values.len()];
-        keyspace.database(DATABASE, NOW).put_string(key.bytes(), value, expiry);
+        keyspace.database(DATABASE, NOW).put_string(key.bytes(), value(key, change), expiry);
     };
+    let payload: usize = keys.iter().map(|key| key.bytes().len() + value(key, 0).len()).sum();
+    println!("key and value: {:.1} B", payload as f64 / KEYS as f64);
     measure("SET, new keys", KEYS, || {
-        for key in &keys {
-            put(&mut keyspace, key, 0, Expiry::Clear);
-        }
+        keys.iter().for_each(|key| put(keyspace, key, 0, Expiry::Clear));
     });
-    let resident = resident_bytes().saturating_sub(before);
-    let payload: usize =
-        keys.iter().map(|key| key.bytes().len() + values[key.number() % values.len()].len()).sum();
-    println!(
-        "memory a key: {:.1} B resident, {:.1} B by account, of which {:.1} B are key and value",
-        resident as f64 / KEYS as f64,
-        keyspace.memory_bytes() as f64 / KEYS as f64,
-        payload as f64 / KEYS as f64
-    );
+    print_memory("a key", before, keyspace);
     measure("SET, same length", KEYS, || {
-        for key in keys.iter().rev() {
-            put(&mut keyspace, key, 0, Expiry::Clear);
-        }
+        keys.iter().rev().for_each(|key| put(keyspace, key, 0, Expiry::Clear));
     });
+    let get = |keyspace: &mut Keyspace| {
+        measure("GET", KEYS, || {
+            let mut bytes = 0;
+            for key in keys.iter().rev() {
+                let view = keyspace.database(DATABASE, NOW);
+                bytes += view.string(key.bytes()).ok().flatten().expect("it was put there").len();
+            }
+            black_box(bytes);
+        });
+    };
+    get(keyspace);
     measure("SET, other length", KEYS, || {
-        for key in &keys {
-            put(&mut keyspace, key, 7, Expiry::Clear);
-        }
+        keys.iter().for_each(|key| put(keyspace, key, 7, Expiry::Clear));
     });
-    measure("GET", KEYS, || {
-        let mut bytes = 0;
-        for key in keys.iter().rev() {
-            let view = keyspace.database(DATABASE, NOW);
-            bytes += view.string(key.bytes()).ok().flatten().expect("it was put there").len();
-        }
-        black_box(bytes);
-    });
+    get(keyspace);
     measure("SET with a time to live", KEYS, || {
-        for key in &keys {
+        for key in keys {
             let at = Expiry::At(NOW.plus(1 + key.number() as u64 * 7919 % 1_000_000));
-            put(&mut keyspace, key, 7, at);
+            put(keyspace, key, 7, at);
         }
     });
-    let volatile = resident_bytes().saturating_sub(before);
-    println!(
-        "memory a volatile key: {:.1} B resident, {:.1} B by account",
-        volatile as f64 / KEYS as f64,
-        keyspace.memory_bytes() as f64 / KEYS as f64
-    );
+    print_memory("a volatile key", before, keyspace);
+}
+
+/// What goes through all keys, or chooses among them.
+fn walks(keyspace: &mut Keyspace) {
     measure("RANDOMKEY", 100_000, || {
         let view = keyspace.database(DATABASE, NOW);
         for seed in 0..100_000 {
@@ -128,14 +127,15 @@ fn main() {
         }
     });
     assert_eq!(copy.digest(), keyspace.digest());
-    measure("FLUSHDB and what it leaves behind, keys", KEYS, || {
-        keyspace.set_revision(2);
-        let start = Instant::now();
-        keyspace.database(DATABASE, NOW).clear();
-        println!("FLUSHDB itself: {:?}", start.elapsed());
-        while keyspace.reclaim(1000) {}
-    });
-    one_hash_tag();
+}
+
+/// FLUSHDB, and what it leaves to be freed.
+fn flush(keyspace: &mut Keyspace) {
+    keyspace.set_revision(2);
+    let start = Instant::now();
+    keyspace.database(DATABASE, NOW).clear();
+    println!("FLUSHDB: {:?}", start.elapsed());
+    measure("what FLUSHDB left, keys freed", KEYS, || while keyspace.reclaim(1000) {});
 }
 
 /// Everything under one hash tag, so in one slot.
@@ -166,6 +166,14 @@ fn measure(what: &str, count: usize, work: impl FnOnce()) {
     work();
     let elapsed = start.elapsed();
     println!("{what}: {:.2} M/s", count as f64 / elapsed.as_secs_f64() / 1e6);
+}
+
+fn print_memory(what: &str, before: u64, keyspace: &Keyspace) {
+    println!(
+        "memory of {what}: {:.1} B resident, {:.1} B by account",
+        resident_bytes().saturating_sub(before) as f64 / KEYS as f64,
+        keyspace.memory_bytes() as f64 / KEYS as f64
+    );
 }
 
 fn resident_bytes() -> u64 {

@@ -34,6 +34,11 @@ impl Keyspace {
         Self::with_placement(Placement::new(hash_key))
     }
 
+    /// The secret key under which entries are ordered.
+    pub fn hash_key(&self) -> [u64; 2] {
+        self.placement.hash_key()
+    }
+
     pub(crate) fn with_placement(placement: Placement) -> Self {
         Self { placement, stores: Vec::new(), revision: 0, snapshot: None, graveyard: Graveyard::default() }
     }

@@ -119,42 +119,46 @@ impl<'a> Change<'a> {
             self.remove(position, key);
             return;
         }
-        let (now, revision) = (self.now, self.revision);
+        let now = self.now;
+        let mut about = self.about(Kind::String, None);
         let expires_at = |old: Option<UnixMillis>| match expiry {
             Expiry::Keep => old.filter(|&at| at > now),
             Expiry::Clear => None,
             Expiry::At(at) => Some(at),
         };
-        match self.store.table.find(position, key) {
+        let store = &mut *self.store;
+        match store.table.find(position, key) {
             Ok(entry) => {
                 let before = entry.record.expires_at();
-                let after = expires_at(before);
+                about.expires_at = expires_at(before);
                 let fits = entry.record.kind() == Kind::String
                     && entry.record.value().len() == value.len()
-                    && before.is_some() == after.is_some();
-                let id = self.store.id;
-                let is_owed = self.snapshot.as_ref().is_some_and(|s| s.is_owed(id, position, &entry.record));
-                if !fits || is_owed {
-                    let record = Record::new(self.about(Kind::String, after), key, value, &[]);
-                    self.put(position, record);
-                    return;
+                    && before.is_some() == about.expires_at.is_some();
+                let is_owed =
+                    self.snapshot.as_ref().is_some_and(|s| s.is_owed(store.id, position, &entry.record));
+                if before != about.expires_at {
+                    store.deadlines.forget(before, position);
+                    store.deadlines.add(about.expires_at, position);
                 }
-                entry.record.value_mut().copy_from_slice(value);
-                entry.record.stamp(revision, access_second(now));
-                if let Some(at) = after
-                    && before != after
-                {
-                    entry.record.replace_expiry(at);
-                    self.store.deadlines.forget(before, position);
-                    self.store.deadlines.add(after, position);
+                if fits && !is_owed {
+                    if let Some(at) = about.expires_at {
+                        entry.record.replace_expiry(at);
+                    }
+                    entry.record.value_mut().copy_from_slice(value);
+                    entry.record.stamp(about.revision, about.access);
+                } else {
+                    let record = Record::new(about, key, value, &[]);
+                    store.memory_bytes = store.memory_bytes - entry.record.cost() + record.cost();
+                    let old = std::mem::replace(&mut entry.record, record);
+                    self.retire(position, old);
                 }
             }
             Err(locus) => {
-                let after = expires_at(None);
-                let record = Record::new(self.about(Kind::String, after), key, value, &[]);
-                self.store.memory_bytes += record.cost();
-                self.store.deadlines.add(after, position);
-                self.store.table.insert(locus, Entry { position, record });
+                about.expires_at = expires_at(None);
+                let record = Record::new(about, key, value, &[]);
+                store.memory_bytes += record.cost();
+                store.deadlines.add(about.expires_at, position);
+                store.table.insert(locus, Entry { position, record });
             }
         }
     }

@@ -75,6 +75,12 @@ impl Placement {
         Self { mask: u64::MAX << (64 - bits), ..Self::new(key) }
     }
 
+    /// The secret key.
+    pub(crate) fn hash_key(&self) -> [u64; 2] {
+        let (first, second) = self.hasher.keys();
+        [first, second]
+    }
+
     /// Where `key` stands.
     #[inline]
     pub(crate) fn of(&self, key: &[u8]) -> Position {

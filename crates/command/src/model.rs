@@ -29,7 +29,7 @@ pub(crate) struct Model {
 }
 
 /// FNV-1a, with the slot from its low bits.
-fn spread(key: &[u8]) -> ScanPosition {
+pub(crate) fn spread(key: &[u8]) -> ScanPosition {
     let hash = key
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));

@@ -1,1 +1,315 @@
+//! Promises of the command table.
 
+use super::*;
+use crate::spec::{Begin, Find, Flags, KeyFlags, KeySpec};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+fn all() -> impl Iterator<Item = &'static Spec> {
+    COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(spec.subcommands))
+}
+
+fn error(request: &str) -> String {
+    let args: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
+    resolve(&args).expect_err(request).to_string()
+}
+
+/// The log keeps these numbers for ever. A new command takes a new one; none is changed or given out again.
+#[test]
+fn numbers_in_the_log_never_change() {
+    let pinned = [
+        (1, "get"),
+        (2, "set"),
+        (3, "getset"),
+        (4, "getdel"),
+        (5, "getex"),
+        (6, "setnx"),
+        (7, "setex"),
+        (8, "psetex"),
+        (9, "mget"),
+        (10, "mset"),
+        (11, "msetnx"),
+        (12, "append"),
+        (13, "strlen"),
+        (14, "getrange"),
+        (15, "substr"),
+        (16, "setrange"),
+        (32, "incr"),
+        (33, "decr"),
+        (34, "incrby"),
+        (35, "decrby"),
+        (36, "incrbyfloat"),
+        (40, "lcs"),
+        (48, "setbit"),
+        (49, "getbit"),
+        (50, "bitcount"),
+        (51, "bitpos"),
+        (64, "del"),
+        (65, "unlink"),
+        (66, "exists"),
+        (67, "type"),
+        (68, "rename"),
+        (69, "renamenx"),
+        (70, "copy"),
+        (71, "move"),
+        (72, "touch"),
+        (73, "dump"),
+        (74, "restore"),
+        (75, "object"),
+        (76, "object|encoding"),
+        (77, "object|idletime"),
+        (78, "object|refcount"),
+        (79, "object|freq"),
+        (80, "object|help"),
+        (128, "expire"),
+        (129, "pexpire"),
+        (130, "expireat"),
+        (131, "pexpireat"),
+        (132, "ttl"),
+        (133, "pttl"),
+        (134, "expiretime"),
+        (135, "pexpiretime"),
+        (136, "persist"),
+        (192, "scan"),
+        (193, "keys"),
+        (194, "randomkey"),
+        (195, "dbsize"),
+        (196, "flushdb"),
+        (197, "flushall"),
+        (256, "ping"),
+        (257, "echo"),
+        (258, "hello"),
+        (259, "auth"),
+        (260, "select"),
+        (261, "quit"),
+        (262, "reset"),
+        (263, "readonly"),
+        (264, "readwrite"),
+        (265, "asking"),
+        (272, "client"),
+        (273, "client|id"),
+        (274, "client|getname"),
+        (275, "client|setname"),
+        (276, "client|setinfo"),
+        (277, "client|info"),
+        (278, "client|list"),
+        (279, "client|kill"),
+        (280, "client|pause"),
+        (281, "client|unpause"),
+        (282, "client|unblock"),
+        (283, "client|reply"),
+        (284, "client|no-evict"),
+        (285, "client|no-touch"),
+        (286, "client|tracking"),
+        (287, "client|caching"),
+        (288, "client|getredir"),
+        (289, "client|trackinginfo"),
+        (290, "client|help"),
+        (384, "info"),
+        (385, "time"),
+        (386, "swapdb"),
+        (387, "wait"),
+        (400, "command"),
+        (401, "command|count"),
+        (402, "command|info"),
+        (403, "command|docs"),
+        (404, "command|list"),
+        (405, "command|getkeys"),
+        (406, "command|getkeysandflags"),
+        (407, "command|help"),
+        (416, "config"),
+        (417, "config|get"),
+        (418, "config|set"),
+        (419, "config|resetstat"),
+        (420, "config|rewrite"),
+        (421, "config|help"),
+        (432, "memory"),
+        (433, "memory|usage"),
+        (434, "memory|stats"),
+        (435, "memory|doctor"),
+        (436, "memory|malloc-stats"),
+        (437, "memory|purge"),
+        (438, "memory|help"),
+        (512, "cluster"),
+        (513, "cluster|info"),
+        (514, "cluster|myid"),
+        (515, "cluster|nodes"),
+        (516, "cluster|slots"),
+        (517, "cluster|shards"),
+        (518, "cluster|keyslot"),
+        (519, "cluster|countkeysinslot"),
+        (520, "cluster|getkeysinslot"),
+        (521, "cluster|help"),
+    ];
+    let pinned: BTreeMap<u16, &str> = pinned.into_iter().collect();
+    let table: BTreeMap<u16, &str> = all().map(|spec| (spec.id.0, spec.name)).collect();
+    assert_eq!(table, pinned);
+}
+
+#[test]
+fn every_command_is_found_by_name_and_number_in_any_case() {
+    for spec in all() {
+        assert_eq!(by_id(spec.id).map(|found| found.name), Some(spec.name));
+        for name in [spec.name.to_owned(), spec.name.to_uppercase()] {
+            assert_eq!(lookup_full(name.as_bytes()).map(|found| found.name), Some(spec.name));
+        }
+    }
+    for spec in &COMMANDS {
+        assert_eq!(lookup(spec.name.to_uppercase().as_bytes()).map(|found| found.id), Some(spec.id));
+    }
+    for name in ["", "nope", "ge", "gett", "client|nope", "client|", "get|x", "|", "object|encoding|x"] {
+        assert!(lookup_full(name.as_bytes()).is_none(), "{name}");
+    }
+    assert!(lookup(&[b'x'; 10_000]).is_none());
+    assert!(by_id(CommandId(0)).is_none() && by_id(CommandId(u16::MAX)).is_none());
+}
+
+#[test]
+fn every_command_is_documented_and_answered_somewhere() {
+    for spec in all() {
+        assert!(spec.arity != 0, "{}", spec.name);
+        assert!(spec.summary.ends_with('.'), "{}", spec.name);
+        assert!(!spec.complexity.is_empty() && !spec.since.is_empty(), "{}", spec.name);
+        assert!(!(spec.is_write() && spec.is_readonly()), "{}", spec.name);
+        let at_a_shard = spec.place == Place::Keys || spec.is_write() && spec.place == Place::Cluster;
+        assert_eq!(spec.execute.is_some(), at_a_shard, "{}", spec.name);
+        assert_eq!(spec.place == Place::Keys, !spec.keys.is_empty(), "{}", spec.name);
+        if spec.place == Place::Keys {
+            assert!(spec.is_write() || spec.is_readonly(), "{}", spec.name);
+        }
+        for child in spec.subcommands {
+            assert_eq!(child.name.split_once('|').map(|(container, _)| container), Some(spec.name));
+            assert!(child.subcommands.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_request_that_names_no_command_is_told_so() {
+    assert_eq!(error("FOO"), "ERR unknown command 'FOO', with args beginning with: ");
+    assert_eq!(error("foo bar baz"), "ERR unknown command 'foo', with args beginning with: 'bar' 'baz' ");
+    let long = "x".repeat(200);
+    let cut = "x".repeat(128);
+    assert_eq!(
+        error(&format!("{long} {long} {long}")),
+        format!("ERR unknown command '{cut}', with args beginning with: '{cut}' ")
+    );
+    assert_eq!(error("CLIENT FOO x"), "ERR unknown subcommand 'FOO'. Try CLIENT HELP.");
+    assert!(resolve(&[]).is_err());
+}
+
+#[test]
+fn a_request_with_too_few_or_too_many_words_is_told_so() {
+    for (request, name) in [
+        ("GET", "get"),
+        ("GET a b", "get"),
+        ("set a", "set"),
+        ("client", "client"),
+        ("CLIENT setname", "client|setname"),
+        ("object ENCODING a b", "object|encoding"),
+    ] {
+        assert_eq!(error(request), format!("ERR wrong number of arguments for '{name}' command"));
+    }
+    for request in ["GET a", "COMMAND", "command COUNT", "CLIENT ID", "PING", "PING x", "INFO a b c"] {
+        let args: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
+        assert!(resolve(&args).is_ok(), "{request}");
+    }
+}
+
+#[test]
+fn keys_are_found_where_the_table_says() {
+    for (request, keys) in [
+        ("GET a", "a"),
+        ("SET a b EX 10", "a"),
+        ("MGET a b c", "a b c"),
+        ("MSET a 1 b 2", "a b"),
+        ("DEL a b", "a b"),
+        ("RENAME a b", "a b"),
+        ("COPY a b DB 1", "a b"),
+        ("LCS a b LEN", "a b"),
+        ("OBJECT ENCODING a", "a"),
+        ("MEMORY USAGE a SAMPLES 5", "a"),
+        ("MOVE a 1", "a"),
+        ("PING a", ""),
+        ("SCAN 0", ""),
+    ] {
+        let args: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
+        let spec = resolve(&args).expect(request);
+        let found: Vec<_> =
+            spec.keys(&args).iter().map(|key| String::from_utf8_lossy(key).into_owned()).collect();
+        assert_eq!(found.join(" "), keys, "{request}");
+    }
+}
+
+/// Redis's other ways to say where keys are, which later families use.
+#[test]
+fn keys_may_be_counted_or_follow_a_word() {
+    const COUNTED: KeySpec = KeySpec {
+        flags: KeyFlags::RO,
+        begin: Begin::Index(2),
+        find: Find::Count { count: 0, first: 1, step: 1 },
+    };
+    const STREAMS: KeySpec = KeySpec {
+        flags: KeyFlags::RO,
+        begin: Begin::Keyword { keyword: "STREAMS", from: 1 },
+        find: Find::Range { last: -1, step: 1, limit: 2 },
+    };
+    let keys = |keys: &'static [KeySpec], request: &str| -> String {
+        let args: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
+        let spec = Spec::new(1000, "x", -1, Group::Generic, Place::Keys).keys_at(keys);
+        let found: Vec<_> =
+            spec.keys(&args).iter().map(|key| String::from_utf8_lossy(key).into_owned()).collect();
+        found.join(" ")
+    };
+    assert_eq!(keys(&[COUNTED], "EVAL script 2 a b c"), "a b");
+    assert_eq!(keys(&[COUNTED], "EVAL script 0"), "");
+    for wrong in [
+        "EVAL script",
+        "EVAL script x a",
+        "EVAL script 2 a",
+        "EVAL script -1 a",
+        "EVAL s 9223372036854775807 a",
+    ] {
+        assert_eq!(keys(&[COUNTED], wrong), "", "{wrong}");
+    }
+    assert_eq!(keys(&[STREAMS], "XREAD COUNT 2 streams a b 0 0"), "a b");
+    assert_eq!(keys(&[STREAMS], "XREAD COUNT 2"), "");
+}
+
+#[test]
+fn the_database_that_a_request_names_is_read() {
+    let target = |request: &str| {
+        let args: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
+        let index = resolve(&args).expect(request).target(&args);
+        index.map(|index| index.map(|index| index.0)).map_err(|error| error.to_string())
+    };
+    assert_eq!(target("GET a"), Ok(None));
+    assert_eq!(target("COPY a b REPLACE"), Ok(None));
+    assert_eq!(target("COPY a b db 3 REPLACE"), Ok(Some(3)));
+    assert_eq!(target("MOVE a 7"), Ok(Some(7)));
+    assert_eq!(target("MOVE a -1"), Err("ERR DB index is out of range".into()));
+    assert_eq!(target("MOVE a x"), Err("ERR value is not an integer or out of range".into()));
+    assert_eq!(
+        target("COPY a b DB 99999999999"),
+        Err("ERR value is out of range, value must between -2147483648 and 2147483647".into())
+    );
+}
+
+#[test]
+fn flags_are_named_in_redis_s_order() {
+    let all = Flags::ALLOW_BUSY.with(Flags::WRITE).with(Flags::FAST);
+    assert_eq!(all.names().collect::<Vec<_>>(), ["write", "fast", "allow_busy"]);
+}
+
+proptest! {
+    #[test]
+    fn no_words_make_it_panic(words in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..8), 0..6)) {
+        let mut args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        let _ = resolve(&args);
+        for spec in all() {
+            args.insert(0, spec.name.as_bytes());
+            let _ = spec.keys(&args);
+            args.remove(0);
+        }
+    }
+}

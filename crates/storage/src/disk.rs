@@ -15,7 +15,7 @@ pub enum LockError {
 /// One directory.
 pub trait Disk {
     /// A file in it.
-    type File: DiskFile;
+    type File: DiskFile + std::fmt::Debug;
 
     /// What to call it in messages: its path.
     fn name(&self) -> String;
@@ -28,7 +28,7 @@ pub trait Disk {
     fn create(&self, name: &str) -> io::Result<Self::File>;
     /// Opens a file for reading and writing.
     fn open(&self, name: &str) -> io::Result<Self::File>;
-    /// Deletes a file. Open handles stay usable.
+    /// Deletes a file; what is done with handles on it afterwards need not work.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Renames a file, replacing `to`. Open handles follow.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;

@@ -10,18 +10,40 @@
 //! through [`disk::Disk`]. The format is drawn byte for byte in `docs/formats/log.md` and `docs/formats/snapshot.md`.
 #![forbid(unsafe_code)]
 
+/// The bytes of one batch.
+mod batch;
 /// What the store asks of a disk, and how a disk says no.
 pub mod disk;
 /// Why opening, writing or reading failed, as sentences for the person who reads them.
 pub mod error;
+/// The file that says that a directory is one of ours.
+mod format;
+/// What the log says, in memory.
+mod index;
 /// A disk in memory that loses power, tears writes, rots and fills up, for tests and the simulator.
 pub mod memory;
+/// The directories that hold the same.
+mod mirror;
 /// The vocabulary: what can be written, what recovery finds, what a write reports.
 pub mod op;
+/// Opening: what was there before, made whole again.
+mod open;
+/// Records, byte for byte.
+mod record;
+/// Decides what the records say, and about what is unreadable.
+mod replay;
+/// Reads one segment from all mirrors.
+mod scan;
+/// The life of the log's segments.
+mod segments;
 /// Requests and completions, and the group commit over all that wait.
 pub mod serve;
-/// The store itself: open, write, read.
+/// The files of snapshots.
+mod snapshot;
+/// The store itself: write, read.
 pub mod store;
+/// Which directories there are, and which of them hold the newest.
+mod survey;
 
 pub use disk::{Disk, DiskFile, LockError};
 pub use error::{OpenError, ReadError, WriteError};

@@ -22,7 +22,7 @@ pub struct MemoryDisk {
     lock: Option<Arc<Possession>>,
 }
 
-/// A handle on a file; it stays usable when the file is removed or renamed.
+/// A handle on a file; it follows when the file is renamed, and fails when it is gone.
 #[derive(Clone, Debug)]
 pub struct MemoryFile {
     shared: Arc<Mutex<Shared>>,
@@ -360,6 +360,8 @@ impl Disk for MemoryDisk {
         shared.operate()?;
         shared.durable = shared.live.clone();
         shared.unsynced.clear();
+        let named: BTreeSet<u64> = shared.live.values().copied().collect();
+        shared.files.retain(|id, _| named.contains(id));
         Ok(())
     }
 }
@@ -371,7 +373,7 @@ impl MemoryFile {
         if shared.files.contains_key(&self.id) {
             Ok(shared)
         } else {
-            Err(io::Error::other("the disk lost power since the file was opened"))
+            Err(io::Error::other("the file is gone, or the disk lost power since it was opened"))
         }
     }
 }

@@ -173,9 +173,6 @@ pub struct Recovery {
     pub groups: BTreeMap<GroupId, RecoveredGroup>,
     /// What was repaired, cut or lost, for people.
     pub notes: Vec<Note>,
-    /// An unreadable tail may have held the creation of a replica which isn't in `groups`. A node that was granted such a
-    /// replica must ask for another one instead of beginning it anew under the same name.
-    pub creation_in_doubt: bool,
 }
 
 /// One replica as the disk has it.

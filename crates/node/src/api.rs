@@ -237,6 +237,21 @@ pub struct Config {
     pub pipeline_order_strict: bool,
     /// The version in `sihai version` and INFO.
     pub version: &'static str,
+    /// What is broken on purpose, so that the simulator can prove that it would notice.
+    #[cfg(feature = "bugs")]
+    pub bugs: Bugs,
+}
+
+/// Known bugs, each of which a checker of the simulator must find.
+#[cfg(feature = "bugs")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bugs {
+    /// Those of Raft.
+    pub raft: raft::bugs::Bugs,
+    /// A forwarded request that comes again is carried out again.
+    pub forward_runs_twice: bool,
+    /// A snapshot says to reach one entry further than it does.
+    pub snapshot_drops_entry: bool,
 }
 
 impl Default for Config {
@@ -260,6 +275,8 @@ impl Default for Config {
             protected_mode: true,
             pipeline_order_strict: false,
             version: env!("CARGO_PKG_VERSION"),
+            #[cfg(feature = "bugs")]
+            bugs: Bugs::default(),
         }
     }
 }

@@ -39,6 +39,8 @@ pub mod hub;
 pub mod node;
 /// How a node begins.
 pub mod start;
+/// The node looks at itself.
+pub mod look;
 /// The read model that INFO, CLUSTER, status, metrics and the console render.
 pub mod overview;
 

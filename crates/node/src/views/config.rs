@@ -60,22 +60,23 @@ impl ConfigChange {
     }
 }
 
+/// Says what a parameter is at the moment.
+type Show = fn(&Config, &Meta) -> String;
+/// Reads a new value, or says what is wrong with it.
+type Read = fn(&str) -> Result<ConfigChange, String>;
+
 struct Parameter {
     name: &'static str,
-    value: fn(&Config, &Meta) -> String,
-    /// Reads a new value; without, the parameter is fixed.
-    set: Option<fn(&str) -> Result<ConfigChange, String>>,
+    value: Show,
+    /// Without, the parameter is fixed.
+    set: Option<Read>,
 }
 
-const fn fixed(name: &'static str, value: fn(&Config, &Meta) -> String) -> Parameter {
+const fn fixed(name: &'static str, value: Show) -> Parameter {
     Parameter { name, value, set: None }
 }
 
-const fn settable(
-    name: &'static str,
-    value: fn(&Config, &Meta) -> String,
-    set: fn(&str) -> Result<ConfigChange, String>,
-) -> Parameter {
+const fn settable(name: &'static str, value: Show, set: Read) -> Parameter {
     Parameter { name, value, set: Some(set) }
 }
 

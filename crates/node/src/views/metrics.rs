@@ -37,7 +37,7 @@ pub(super) fn counted(counters: &Counters) -> [(&'static str, &'static str, u64)
         ("elections_won", "Elections won.", counters.elections_won),
         ("snapshots_taken", "Snapshots taken of own copies.", counters.snapshots_taken),
         ("snapshots_installed", "Snapshots installed from other nodes.", counters.snapshots_installed),
-        ("errors", "Errors answered.", counters.errors.values().sum()),
+        ("errors_total", "Errors answered.", counters.errors.values().sum()),
     ]
 }
 
@@ -198,7 +198,7 @@ fn of_databases(page: &mut Page, overview: &Overview) {
 fn of_counters(page: &mut Page, counters: &Counters) {
     page.gauge("clients", "Clients connected now.", counters.clients);
     // Errors have a metric by kind instead.
-    for (name, help, value) in counted(counters).into_iter().filter(|(name, ..)| *name != "errors") {
+    for (name, help, value) in counted(counters).into_iter().filter(|(name, ..)| *name != "errors_total") {
         let name = format!("{name}_total");
         page.head(&name, "counter", help);
         page.line(format_args!("sihai_{name} {value}"));

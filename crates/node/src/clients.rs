@@ -1,0 +1,374 @@
+//! The connected clients: what each has set on its connection, and its replies in the order of its commands.
+//!
+//! Commands may finish out of order (they overlap over shards); replies never leave so. Every command that can't be
+//! answered at once gets a [`Ticket`] for its place in the client's queue.
+
+use crate::api::{ClientId, Effect};
+use base::{DatabaseIndex, GroupId, Outbox, Time};
+use bytes::Bytes;
+use resp::Protocol;
+use resp::request::Reader;
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Small replies wait in the queue without an allocation of their own.
+type Waiting = SmallVec<[u8; 24]>;
+
+/// Output that is smaller than this keeps its allocation for the next replies.
+const OUTPUT_KEPT_BYTES: usize = 64 << 10;
+
+/// The place of a command's reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    slot: u32,
+    client: ClientId,
+    sequence: u64,
+}
+
+impl Ticket {
+    /// Whose command it is.
+    pub fn client(&self) -> ClientId {
+        self.client
+    }
+}
+
+/// One reply to come, or one that came before its turn.
+#[derive(Debug)]
+enum Place {
+    Waiting(Option<GroupId>),
+    Ready(Waiting),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Client {
+    /// Its name to the driver.
+    pub id: ClientId,
+    /// Where it comes from.
+    pub address: String,
+    /// When it connected.
+    pub since: Time,
+    /// When it last sent a command.
+    pub last_command_at: Time,
+    /// The command it sent last, for CLIENT LIST.
+    pub last_command: &'static str,
+    /// The protocol it asked for.
+    pub protocol: Protocol,
+    /// The database it selected.
+    pub database: DatabaseIndex,
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME and LIB-VER.
+    pub library: (Vec<u8>, Vec<u8>),
+    /// Whether it may do more than authenticate.
+    pub authenticated: bool,
+    /// CLIENT REPLY OFF or SKIP.
+    pub reply_mode: ReplyMode,
+    /// CLIENT NO-EVICT.
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// Set when the connection ends after its last reply; nothing more is read.
+    pub closing: bool,
+    /// Nothing is parsed until a read that asks a majority has been answered: what comes after it must not overtake it.
+    pub held: bool,
+    /// Parsing stopped because too many commands wait, or too much output.
+    pub stopped: bool,
+    /// Received and not yet parsed.
+    pub input: Vec<u8>,
+    /// Parses it.
+    pub reader: Reader,
+    /// Bytes that the driver could not yet hand to the socket.
+    pub backlog: usize,
+    /// Commands received.
+    pub commands: u64,
+    output: Vec<u8>,
+    queue: VecDeque<Place>,
+    /// The sequence of the first place in the queue.
+    first: u64,
+    /// How many commands wait at each group.
+    at_groups: SmallVec<[(GroupId, u32); 4]>,
+    dirty: bool,
+}
+
+/// Which replies a client wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// All.
+    #[default]
+    On,
+    /// None.
+    Off,
+    /// All but this command's.
+    SkipThis,
+    /// All but the next command's.
+    SkipNext,
+}
+
+impl Client {
+    fn new(id: ClientId, address: String, now: Time, authenticated: bool, reader: Reader) -> Self {
+        Self {
+            id,
+            address,
+            since: now,
+            last_command_at: now,
+            last_command: "NULL",
+            protocol: Protocol::Resp2,
+            database: DatabaseIndex(0),
+            name: Vec::new(),
+            library: (Vec::new(), Vec::new()),
+            authenticated,
+            reply_mode: ReplyMode::On,
+            no_evict: false,
+            no_touch: false,
+            closing: false,
+            held: false,
+            stopped: false,
+            input: Vec::new(),
+            reader,
+            backlog: 0,
+            commands: 0,
+            output: Vec::new(),
+            queue: VecDeque::new(),
+            first: 0,
+            at_groups: SmallVec::new(),
+            dirty: false,
+        }
+    }
+
+    /// How many commands wait for their reply.
+    pub fn pending(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether a command of this client waits at `group`.
+    #[inline]
+    pub fn waits_at(&self, group: GroupId) -> bool {
+        !self.queue.is_empty() && self.at_groups.iter().any(|(at, count)| *at == group && *count > 0)
+    }
+
+    /// Bytes of replies that have not left.
+    pub fn output_bytes(&self) -> usize {
+        self.output.len() + self.backlog
+    }
+
+    fn arrive(&mut self, group: GroupId) {
+        match self.at_groups.iter_mut().find(|(at, _)| *at == group) {
+            Some((_, count)) => *count += 1,
+            None => self.at_groups.push((group, 1)),
+        }
+    }
+
+    fn leave(&mut self, group: GroupId) {
+        if let Some((_, count)) = self.at_groups.iter_mut().find(|(at, _)| *at == group) {
+            *count -= 1;
+        }
+    }
+}
+
+/// All connections. They lie in slots, so that a ticket finds its client without a search.
+#[derive(Debug, Default)]
+pub struct Clients {
+    slots: Vec<Option<Client>>,
+    free: Vec<u32>,
+    by_id: BTreeMap<ClientId, u32>,
+    dirty: Vec<u32>,
+    /// Clients whose parsing stopped and may go on.
+    resumable: Vec<u32>,
+    spare: Vec<u8>,
+}
+
+impl Clients {
+    /// Takes a connection in; answers its slot.
+    pub fn connect(&mut self, id: ClientId, address: String, now: Time, authenticated: bool, reader: Reader) -> u32 {
+        let client = Client::new(id, address, now, authenticated, reader);
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = Some(client);
+                slot
+            }
+            None => {
+                self.slots.push(Some(client));
+                self.slots.len() as u32 - 1
+            }
+        };
+        self.by_id.insert(id, slot);
+        slot
+    }
+
+    /// Forgets a connection; replies that still come for it go nowhere.
+    pub fn close(&mut self, id: ClientId) -> bool {
+        let Some(slot) = self.by_id.remove(&id) else { return false };
+        self.slots[slot as usize] = None;
+        self.free.push(slot);
+        true
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Where a client is.
+    pub fn slot(&self, id: ClientId) -> Option<u32> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// The client in a slot.
+    pub fn get(&mut self, slot: u32) -> Option<&mut Client> {
+        self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// All of them, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.by_id.values().filter_map(|slot| self.slots[*slot as usize].as_ref())
+    }
+
+    /// A place in the client's queue for a command that is answered later, by `group` if it is known.
+    pub fn ticket(&mut self, slot: u32, group: Option<GroupId>) -> Ticket {
+        let client = self.slots[slot as usize].as_mut().expect("the client is connected");
+        if let Some(group) = group {
+            client.arrive(group);
+        }
+        client.queue.push_back(Place::Waiting(group));
+        Ticket { slot, client: client.id, sequence: client.first + client.queue.len() as u64 - 1 }
+    }
+
+    /// Answers a command at once: in its turn, behind what still waits.
+    #[inline]
+    pub fn answer_now(&mut self, slot: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(client) = self.slots[slot as usize].as_mut() else { return };
+        if client.queue.is_empty() {
+            let before = client.output.len();
+            write(&mut client.output);
+            if client.reply_mode != ReplyMode::On {
+                client.output.truncate(before);
+            }
+            mark_dirty(&mut self.dirty, client, slot);
+        } else {
+            self.spare.clear();
+            write(&mut self.spare);
+            if client.reply_mode != ReplyMode::On {
+                self.spare.clear();
+            }
+            client.queue.push_back(Place::Ready(Waiting::from_slice(&self.spare)));
+        }
+    }
+
+    /// Answers a command that waited; its client may have gone.
+    pub fn answer(&mut self, ticket: Ticket, reply: &[u8]) {
+        let Some(client) = self.slots[ticket.slot as usize].as_mut() else { return };
+        if client.id != ticket.client || ticket.sequence < client.first {
+            return;
+        }
+        let at = (ticket.sequence - client.first) as usize;
+        let Some(place) = client.queue.get_mut(at) else { return };
+        let Place::Waiting(group) = *place else { return };
+        if at == 0 {
+            client.queue.pop_front();
+            client.first += 1;
+            if client.reply_mode == ReplyMode::On {
+                client.output.extend_from_slice(reply);
+            }
+            while let Some(Place::Ready(_)) = client.queue.front() {
+                let Some(Place::Ready(reply)) = client.queue.pop_front() else { unreachable!() };
+                client.first += 1;
+                client.output.extend_from_slice(&reply);
+            }
+            mark_dirty(&mut self.dirty, client, ticket.slot);
+        } else {
+            let reply = if client.reply_mode == ReplyMode::On { reply } else { b"" };
+            *place = Place::Ready(Waiting::from_slice(reply));
+        }
+        if let Some(group) = group {
+            client.leave(group);
+        }
+        if client.held || client.stopped {
+            self.resumable.push(ticket.slot);
+        }
+    }
+
+    /// Bytes for a client that answer no command, in their place among the replies that have left.
+    pub fn push(&mut self, slot: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(client) = self.slots[slot as usize].as_mut() else { return };
+        write(&mut client.output);
+        mark_dirty(&mut self.dirty, client, slot);
+    }
+
+    /// A command has been taken: CLIENT REPLY SKIP concerns the one after it.
+    pub fn command_done(&mut self, slot: u32) {
+        if let Some(client) = self.slots[slot as usize].as_mut() {
+            client.reply_mode = match client.reply_mode {
+                ReplyMode::SkipNext => ReplyMode::SkipThis,
+                ReplyMode::SkipThis => ReplyMode::On,
+                mode => mode,
+            };
+        }
+    }
+
+    /// Something about a client's output or end has changed.
+    pub fn touch(&mut self, slot: u32) {
+        if let Some(client) = self.slots[slot as usize].as_mut() {
+            mark_dirty(&mut self.dirty, client, slot);
+        }
+    }
+
+    /// How much of what was sent to a client still waits in the driver.
+    pub fn backlog(&mut self, slot: u32, bytes: usize) {
+        let Some(client) = self.slots[slot as usize].as_mut() else { return };
+        client.backlog = bytes;
+        if client.stopped {
+            self.resumable.push(slot);
+        }
+        mark_dirty(&mut self.dirty, client, slot);
+    }
+
+    /// Clients whose parsing stopped and may go on now, each once.
+    pub fn take_resumable(&mut self) -> Vec<u32> {
+        let mut slots = std::mem::take(&mut self.resumable);
+        slots.sort_unstable();
+        slots.dedup();
+        slots
+    }
+
+    /// Hands all waiting output to the driver; answers how many bytes left.
+    pub fn flush(&mut self, output_bytes_max: usize, out: &mut Outbox<Effect>) -> u64 {
+        let mut sent = 0;
+        for slot in std::mem::take(&mut self.dirty) {
+            let Some(client) = self.slots[slot as usize].as_mut() else { continue };
+            client.dirty = false;
+            if !client.output.is_empty() {
+                sent += client.output.len() as u64;
+                let bytes = take_output(&mut client.output);
+                out.push(Effect::Send { client: client.id, bytes });
+            }
+            let overfull = client.backlog > output_bytes_max;
+            if overfull || (client.closing && client.queue.is_empty()) {
+                out.push(Effect::Close { client: client.id });
+            }
+            if overfull {
+                client.closing = true;
+            }
+        }
+        sent
+    }
+}
+
+/// The output as bytes for the driver. Small output is copied out, so that the buffer, grown to what the client needs,
+/// serves again; large output is given away whole.
+fn take_output(output: &mut Vec<u8>) -> Bytes {
+    if output.len() < OUTPUT_KEPT_BYTES {
+        let bytes = Bytes::copy_from_slice(output);
+        output.clear();
+        bytes
+    } else {
+        Bytes::from(std::mem::take(output))
+    }
+}
+
+fn mark_dirty(dirty: &mut Vec<u32>, client: &mut Client, slot: u32) {
+    if !client.dirty {
+        client.dirty = true;
+        dirty.push(slot);
+    }
+}

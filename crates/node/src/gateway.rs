@@ -1,0 +1,428 @@
+//! Where clients' commands come in and find their way: to the shard of their keys on this node, to another node's by a
+//! lane, to all shards, or to an answer right here. Every node is a gateway for every key.
+
+use crate::api::{ClientId, Effect};
+use crate::hub::{Verdict, Waiter, Work};
+use crate::lanes::{self, Lane};
+use crate::node::{Copy, Node};
+use crate::op::{Invocation, Op, Words, encode_invocation, encode_op};
+use crate::replica::Replica;
+use base::{DatabaseId, GroupId};
+use bytes::Bytes;
+use command::{Place, Spec};
+use resp::Writer;
+use resp::request::{Limits, Progress, Reader};
+
+/// A write larger than this is refused: it would be one log entry, and one message to every copy.
+pub const WRITE_BYTES_MAX: usize = 32 << 20;
+
+/// Why a command can't be sent to one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteError {
+    /// Its keys lie on two shards.
+    CrossShard {
+        /// The shard of the first key.
+        first: GroupId,
+        /// Another key's.
+        second: GroupId,
+    },
+}
+
+impl Node {
+    pub(crate) fn connected(&mut self, id: ClientId, address: String, loopback: bool) {
+        let refusal = if self.hub.clients.len() >= self.hub.config.clients_max {
+            Some("-ERR max number of clients reached\r\n")
+        } else if self.hub.config.protected_mode && !loopback && self.password().is_none() {
+            Some(
+                "-DENIED Sihai is running in protected mode because no password is set: only clients on this machine \
+                 are served. Set one with CONFIG SET requirepass from this machine, or start with --protected-mode no \
+                 if the network keeps strangers out\r\n",
+            )
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.hub.counters.connections_refused += 1;
+            self.hub.out.push(Effect::Send { client: id, bytes: Bytes::from_static(refusal.as_bytes()) });
+            self.hub.out.push(Effect::Close { client: id });
+            return;
+        }
+        self.hub.counters.connections += 1;
+        let authenticated = self.password().is_none();
+        let reader = Reader::new(Limits { unauthenticated: !authenticated, ..Limits::default() });
+        let now = self.hub.now;
+        self.hub.clients.connect(id, address, now, authenticated, reader);
+    }
+
+    pub(crate) fn received(&mut self, id: ClientId, bytes: Bytes) {
+        let Some(slot) = self.hub.clients.slot(id) else { return };
+        self.hub.counters.bytes_in += bytes.len() as u64;
+        let Some(client) = self.hub.clients.get(slot) else { return };
+        if client.closing {
+            return;
+        }
+        if client.held || client.stopped {
+            client.input.extend_from_slice(&bytes);
+        } else if client.input.is_empty() {
+            let consumed = self.parse(slot, &bytes);
+            if let Some(client) = self.hub.clients.get(slot) {
+                client.input.extend_from_slice(&bytes[consumed..]);
+            }
+        } else {
+            client.input.extend_from_slice(&bytes);
+            self.parse_input(slot);
+        }
+    }
+
+    fn parse_input(&mut self, slot: u32) {
+        let Some(client) = self.hub.clients.get(slot) else { return };
+        let mut input = std::mem::take(&mut client.input);
+        let consumed = self.parse(slot, &input);
+        if let Some(client) = self.hub.clients.get(slot) {
+            if consumed == input.len() {
+                input = Vec::new();
+            } else {
+                input.drain(..consumed);
+            }
+            client.input = input;
+        }
+    }
+
+    /// Runs the commands at the front of `data`; answers how many bytes they took.
+    fn parse(&mut self, slot: u32, data: &[u8]) -> usize {
+        let Some(client) = self.hub.clients.get(slot) else { return data.len() };
+        let mut reader = std::mem::take(&mut client.reader);
+        let mut at = 0;
+        loop {
+            match reader.next(&data[at..]) {
+                Ok(Progress::Command { consumed }) => {
+                    let words: Words<'_> = reader.args(&data[at..]).collect();
+                    if !self.command(slot, &words) {
+                        // It waits for what is before it and will be read again.
+                        break;
+                    }
+                    at += consumed;
+                    let limit = self.hub.config.client_pending_max;
+                    let output_limit = self.hub.config.client_output_bytes_max / 8;
+                    let Some(client) = self.hub.clients.get(slot) else { return data.len() };
+                    if client.closing {
+                        at = data.len();
+                        break;
+                    }
+                    if client.pending() >= limit || client.output_bytes() >= output_limit {
+                        self.stop_reading(slot);
+                        break;
+                    }
+                    if client.held {
+                        break;
+                    }
+                }
+                Ok(Progress::Empty { consumed }) => at += consumed,
+                Ok(Progress::Incomplete { .. }) => break,
+                Err(error) => {
+                    self.hub.clients.answer_now(slot, |out| {
+                        Writer::new(out, resp::Protocol::Resp2).error(format_args!("ERR {error}"));
+                    });
+                    self.hang_up(slot);
+                    at = data.len();
+                    break;
+                }
+            }
+        }
+        if let Some(client) = self.hub.clients.get(slot) {
+            client.reader = reader;
+        }
+        at
+    }
+
+    fn stop_reading(&mut self, slot: u32) {
+        let Some(client) = self.hub.clients.get(slot) else { return };
+        if !client.stopped {
+            client.stopped = true;
+            let id = client.id;
+            self.hub.out.push(Effect::Reading { client: id, on: false });
+        }
+    }
+
+    /// Ends a connection after what it is still owed.
+    pub(crate) fn hang_up(&mut self, slot: u32) {
+        if let Some(client) = self.hub.clients.get(slot) {
+            client.closing = true;
+        }
+        self.hub.clients.touch(slot);
+    }
+
+    /// Goes on with clients that had too much under way.
+    pub(crate) fn resume_clients(&mut self) {
+        for slot in self.hub.clients.take_resumable() {
+            let limit = self.hub.config.client_pending_max / 2;
+            let output_limit = self.hub.config.client_output_bytes_max / 16;
+            let Some(client) = self.hub.clients.get(slot) else { continue };
+            if client.held && client.pending() > 0 {
+                continue;
+            }
+            client.held = false;
+            if client.stopped && (client.pending() > limit || client.output_bytes() > output_limit) {
+                continue;
+            }
+            let id = client.id;
+            if std::mem::take(&mut client.stopped) {
+                self.hub.out.push(Effect::Reading { client: id, on: true });
+            }
+            if !client.input.is_empty() {
+                self.parse_input(slot);
+            }
+        }
+    }
+
+    /// Takes a command; false if it must wait for earlier ones of its connection.
+    fn command(&mut self, slot: u32, words: &[&[u8]]) -> bool {
+        if self.loading {
+            self.hub.counters.commands += 1;
+            self.refuse(slot, "LOADING Sihai is starting: its shards don't serve yet. Retry in a moment");
+            return true;
+        }
+        let spec = match command::resolve(words) {
+            Ok(spec) => spec,
+            Err(error) => {
+                self.hub.counters.commands += 1;
+                self.refuse(slot, error);
+                return true;
+            }
+        };
+        let now = self.hub.now;
+        let strict = self.hub.config.pipeline_order_strict;
+        let Some(client) = self.hub.clients.get(slot) else { return true };
+        if client.pending() > 0 && (strict || spec.place == Place::Cluster || self.waits_for_earlier(spec)) {
+            if let Some(client) = self.hub.clients.get(slot) {
+                client.held = true;
+            }
+            return false;
+        }
+        self.hub.counters.commands += 1;
+        let Some(client) = self.hub.clients.get(slot) else { return true };
+        client.commands += 1;
+        client.last_command = spec.name;
+        client.last_command_at = now;
+        if !client.authenticated && !spec.flags.has(command::Flags::NO_AUTH) {
+            self.refuse(slot, "NOAUTH Authentication required.");
+            return true;
+        }
+        match spec.place {
+            Place::Keys => self.keyed(slot, spec, words),
+            Place::Cluster => self.scatter(slot, spec, words),
+            Place::Connection | Place::Node => self.answer_here(slot, spec, words),
+        }
+        self.hub.clients.command_done(slot);
+        true
+    }
+
+    /// Answers with an error.
+    pub(crate) fn refuse(&mut self, slot: u32, error: impl std::fmt::Display) {
+        let text = error.to_string();
+        self.count_error(&text);
+        self.hub.clients.answer_now(slot, |out| Writer::new(out, resp::Protocol::Resp2).error(text));
+    }
+
+    pub(crate) fn count_error(&mut self, text: &str) {
+        let word = text.split(' ').next().unwrap_or("ERR");
+        match self.hub.counters.errors.get_mut(word) {
+            Some(count) => *count += 1,
+            None => {
+                self.hub.counters.errors.insert(word.to_string(), 1);
+            }
+        }
+    }
+
+    /// The group that has all keys of a command: the one place that decides it. Until transactions over shards exist,
+    /// a command over two of them is refused.
+    #[inline]
+    fn route(&self, spec: &Spec, words: &[&[u8]]) -> Result<GroupId, RouteError> {
+        let mut found = None;
+        for key in spec.keys(words) {
+            let group = self.view.slots.group_of_key(key);
+            match found {
+                None => found = Some(group),
+                Some(first) if first != group => return Err(RouteError::CrossShard { first, second: group }),
+                Some(_) => {}
+            }
+        }
+        Ok(found.unwrap_or(GroupId(1)))
+    }
+
+    fn keyed(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {
+        let group = match self.route(spec, words) {
+            Ok(group) => group,
+            Err(RouteError::CrossShard { first, second }) => {
+                let name = spec.name;
+                self.refuse(
+                    slot,
+                    format_args!(
+                        "ERR '{name}' was not executed: its keys lie on {first} and {second}, and commands over \
+                         several shards come with two-phase commit. Keys with the same {{tag}} share a shard"
+                    ),
+                );
+                return;
+            }
+        };
+        let Some(invocation) = self.invocation(slot, spec, words) else { return };
+        if spec.is_write() {
+            self.submit_write(slot, group, &Op::Command(invocation));
+        } else {
+            self.submit_read(slot, group, &invocation);
+        }
+    }
+
+    /// The command with what the connection says about it; answers the client if that is impossible.
+    fn invocation<'a>(&mut self, slot: u32, spec: &'static Spec, words: &[&'a [u8]]) -> Option<Invocation<'a>> {
+        let client = self.hub.clients.get(slot)?;
+        let (index, protocol) = (client.database, client.protocol);
+        let Some(database) = self.database(index) else {
+            self.refuse(slot, "ERR the selected database is gone or closing; SELECT another");
+            return None;
+        };
+        let target = match spec.target(words) {
+            Ok(None) => None,
+            Ok(Some(other)) => match self.database(other) {
+                Some(id) => Some(id).filter(|id| *id != database),
+                None => {
+                    self.refuse(slot, command::Error::DatabaseIndex);
+                    return None;
+                }
+            },
+            Err(error) => {
+                self.refuse(slot, error);
+                return None;
+            }
+        };
+        if spec.is_write() {
+            let bytes: usize = words.iter().map(|word| word.len()).sum();
+            if bytes > WRITE_BYTES_MAX {
+                self.refuse(
+                    slot,
+                    format_args!(
+                        "ERR '{}' was not executed: its {bytes} bytes exceed write-bytes-max ({WRITE_BYTES_MAX}), the \
+                         most that one log entry takes. Split the value",
+                        spec.name
+                    ),
+                );
+                return None;
+            }
+        }
+        Some(Invocation { spec, database, target, protocol, words: Words::from_slice(words) })
+    }
+
+    /// The open database behind a number.
+    pub(crate) fn database(&self, index: base::DatabaseIndex) -> Option<DatabaseId> {
+        self.view.databases.get(index.0 as usize).copied().flatten()
+    }
+
+    fn submit_write(&mut self, slot: u32, group: GroupId, op: &Op<'_>) {
+        let ticket = self.hub.clients.ticket(slot, Some(group));
+        self.write(group, Waiter::Client(ticket), op);
+    }
+
+    /// Has a group do something: here if its leader is here, or by the lane.
+    pub(crate) fn write(&mut self, group: GroupId, waiter: Waiter, op: &Op<'_>) {
+        if let Some(replica) = leader(&mut self.replicas, &self.lanes, group) {
+            replica.write(&mut self.hub, waiter, op);
+            return;
+        }
+        let mut bytes = Vec::new();
+        encode_op(&mut bytes, op);
+        self.forward(group, waiter, Work::Write(bytes.into()));
+    }
+
+    fn submit_read(&mut self, slot: u32, group: GroupId, invocation: &Invocation<'_>) {
+        let ordered = self.hub.clients.get(slot).is_some_and(|client| client.waits_at(group));
+        let hub = &mut self.hub;
+        if !ordered
+            && let Some(replica) = leader(&mut self.replicas, &self.lanes, group)
+            && let Some(time) = replica.read_time(hub)
+        {
+            let seed = if invocation.spec.is_write() { 0 } else { hub.rng.next_u64() };
+            let machine = &mut replica.machine;
+            hub.clients.answer_now(slot, |out| machine.read(invocation, time, seed, out));
+            return;
+        }
+        let mut query = Vec::new();
+        encode_invocation(&mut query, invocation);
+        let ticket = self.hub.clients.ticket(slot, Some(group));
+        self.query(group, Waiter::Client(ticket), query.into(), ordered);
+        // What comes behind a read that asks a majority must not overtake it.
+        let round = self.replicas[group.0 as usize].live().is_some_and(|replica| replica.has_rounds());
+        if round && let Some(client) = self.hub.clients.get(slot) {
+            client.held = client.pending() > 0;
+        }
+    }
+
+    /// Asks a group's leader: here, or by the lane.
+    pub(crate) fn query(&mut self, group: GroupId, waiter: Waiter, query: Bytes, ordered: bool) {
+        if let Some(replica) = leader(&mut self.replicas, &self.lanes, group) {
+            replica.read(&mut self.hub, waiter, query, ordered);
+        } else {
+            self.forward(group, waiter, Work::Read(query));
+        }
+    }
+
+    pub(crate) fn forward(&mut self, group: GroupId, waiter: Waiter, work: Work) {
+        if matches!(waiter, Waiter::Client(_)) {
+            self.hub.counters.forwarded += 1;
+        }
+        let now = self.hub.now;
+        self.lanes[group.0 as usize].push(waiter, work, now);
+        self.lanes_dirty.insert(group);
+    }
+
+    /// Looks at what came of operations that need more than a reply to a client.
+    pub(crate) fn settle(&mut self, group: GroupId, waiter: Waiter, verdict: Verdict) {
+        match waiter {
+            Waiter::Remote { id, .. } => {
+                let me = self.hub.me;
+                self.lanes[group.0 as usize].answered(&mut self.hub, me, id, verdict);
+                self.lanes_dirty.insert(group);
+            }
+            waiter => match verdict {
+                // It may be done by another leader, and nothing behind it has been sent: it takes the lane.
+                Verdict::Elsewhere(Some(work)) => self.forward(group, waiter, work),
+                verdict => self.conclude(group, waiter, verdict),
+            },
+        }
+    }
+
+    fn conclude(&mut self, group: GroupId, waiter: Waiter, verdict: Verdict) {
+        let reply = match verdict {
+            Verdict::Done(reply) | Verdict::Refused(reply) => Ok(reply),
+            Verdict::Elsewhere(_) | Verdict::Gap => Err(lanes::try_again()),
+            Verdict::Unknown => Err(lanes::unknown()),
+        };
+        match waiter {
+            Waiter::Client(ticket) => {
+                let reply = reply.unwrap_or_else(|error| {
+                    self.count_error_reply(&error);
+                    error
+                });
+                self.hub.clients.answer(ticket, &reply);
+            }
+            Waiter::Scatter { job, group: part } => self.part_done(job, part, reply),
+            Waiter::Join(ticket) => self.join_decided(ticket, reply.ok()),
+            Waiter::Meta(ticket) => self.meta_decided(ticket, reply),
+            Waiter::Remote { .. } | Waiter::Nobody => {}
+        }
+        let _ = group;
+    }
+
+    fn count_error_reply(&mut self, error: &[u8]) {
+        let text = String::from_utf8_lossy(error.get(1..).unwrap_or_default()).into_owned();
+        self.count_error(&text);
+    }
+}
+
+/// The copy on this node that leads `group` and serves, unless older requests to the group still wait in the lane.
+fn leader<'a>(copies: &'a mut [Copy], lanes: &[Lane], group: GroupId) -> Option<&'a mut Replica> {
+    let at = group.0 as usize;
+    if !lanes.get(at)?.is_empty() {
+        return None;
+    }
+    copies.get_mut(at)?.live().filter(|replica| replica.serves())
+}

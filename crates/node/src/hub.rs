@@ -1,0 +1,345 @@
+//! What all parts of a node share: the clocks, the links to other nodes, the clients, what waits for the disk, what
+//! is known of leaders, and the counters. Parts don't call each other; they leave their results here.
+
+use crate::api::{Config, Effect, Level};
+use crate::clients::{Clients, Ticket};
+use crate::machine::WallClock;
+use crate::overview::Counters;
+use crate::wire::{Answer, ChunkName, PeerMessage, Reply};
+use base::codec::{Encode, Encoder};
+use base::{Duration, GroupId, Index, NodeId, Outbox, Rng, SessionId, Term, Time, UnixMillis};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use storage::{DiskRequest, Op as DiskOp, Token};
+
+/// Who waits for the result of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiter {
+    /// A client of this node.
+    Client(Ticket),
+    /// A part of a command over all shards.
+    Scatter {
+        /// Which command.
+        job: u64,
+        /// Which part of it.
+        group: GroupId,
+    },
+    /// Somebody who wants to become a member.
+    Join(u64),
+    /// A client whose command changes the meta group's state.
+    Meta(Ticket),
+    /// A request that this node, as a gateway, has sent to itself as a leader, or that came from another gateway.
+    Remote {
+        /// The gateway's session; its node gets the answer.
+        session: SessionId,
+        /// The request's name in its lane.
+        id: u64,
+    },
+    /// Nobody.
+    Nobody,
+}
+
+/// What was asked of a group, encoded as it travels and is logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// An operation for its log.
+    Write(Bytes),
+    /// A query for its leader.
+    Read(Bytes),
+}
+
+/// What came of an operation that was tried at a group's leader on this node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Done; the reply.
+    Done(Bytes),
+    /// An error reply; not done.
+    Refused(Bytes),
+    /// Not done here, and another leader may do it: what was asked, where it is still known and nothing of its client
+    /// can have overtaken it.
+    Elsewhere(Option<Work>),
+    /// Not done, because something before it is missing.
+    Gap,
+    /// Perhaps done.
+    Unknown,
+}
+
+/// The link to another member.
+#[derive(Debug)]
+pub struct Peer {
+    /// Whether there is a link.
+    pub up: bool,
+    /// When something came from it last.
+    pub heard: Time,
+    /// When the link came up.
+    pub up_since: Time,
+    /// How far its wall clock was ahead of ours when it last said, in milliseconds.
+    pub clock_ahead_ms: Option<i64>,
+    frame: Vec<u8>,
+}
+
+/// Who leads a group, as far as others have said.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LeaderHint {
+    /// In which term.
+    pub term: Term,
+    /// Who.
+    pub node: Option<NodeId>,
+    /// When it said so last.
+    pub heard: Time,
+    /// Since when nobody is known to lead, as judged by the gateway.
+    pub missing_since: Option<Time>,
+}
+
+/// Who waits for a write to the disk.
+#[derive(Clone, Debug)]
+pub enum DiskWrite {
+    /// Groups whose Raft asked for it, with its token.
+    Raft(Vec<(GroupId, u64)>),
+    /// A group whose snapshot it is a part of; `sealed`: the manifest, which makes the parts a snapshot.
+    Snapshot {
+        /// The group.
+        group: GroupId,
+        /// Whether this was the last.
+        sealed: bool,
+    },
+}
+
+/// What a read from the disk is for.
+#[derive(Clone, Copy, Debug)]
+pub enum DiskRead {
+    /// A peer wants a piece of a snapshot.
+    Piece {
+        /// The peer.
+        to: NodeId,
+        /// The piece.
+        name: ChunkName,
+    },
+    /// A group starts from its snapshot.
+    Load(GroupId),
+    /// A group's leader needs old entries, from this one on.
+    Entries(GroupId, Index),
+}
+
+/// A frame to a peer is sent once it is this large, so that no frame grows past what a link takes.
+const FRAME_BYTES: usize = 4 << 20;
+
+/// What all parts of a node share.
+#[derive(Debug)]
+pub struct Hub {
+    /// What the node was told.
+    pub config: Config,
+    /// This node.
+    pub me: NodeId,
+    /// This start of this node.
+    pub session: SessionId,
+    /// The present input's time.
+    pub now: Time,
+    /// Wall time by the monotonic clock.
+    pub clock: WallClock,
+    /// Chance.
+    pub rng: Rng,
+    /// What the driver shall do.
+    pub out: Vec<Effect>,
+    /// The clients.
+    pub clients: Clients,
+    /// The other members.
+    pub peers: BTreeMap<NodeId, Peer>,
+    /// For the next write to the disk.
+    pub disk_ops: Vec<DiskOp>,
+    /// Whose `Persisted` the next write answers.
+    pub disk_marks: Vec<(GroupId, u64)>,
+    /// What the disk was asked to write, and who waits for it.
+    pub disk_writes: BTreeMap<Token, DiskWrite>,
+    /// What the disk was asked to read, and what for.
+    pub disk_reads: BTreeMap<Token, DiskRead>,
+    next_token: u64,
+    /// Who leads which group.
+    pub leaders: Vec<LeaderHint>,
+    /// Results that the gateway must look at.
+    pub verdicts: VecDeque<(GroupId, Waiter, Verdict)>,
+    /// Groups that must be flushed.
+    pub dirty: Vec<GroupId>,
+    /// What is counted.
+    pub counters: Counters,
+    /// Whether the node's clock differs too much from the others'.
+    pub clock_off: bool,
+}
+
+impl Hub {
+    /// For a node that starts.
+    pub fn new(config: Config, session: SessionId, groups: usize, now: Time, wall: UnixMillis) -> Self {
+        let rng = Rng::new(config.seed ^ (u64::from(session.node.0) << 32) ^ session.start);
+        Self {
+            me: session.node,
+            session,
+            now,
+            clock: WallClock::new(now, wall),
+            rng,
+            out: Vec::new(),
+            clients: Clients::default(),
+            peers: BTreeMap::new(),
+            disk_ops: Vec::new(),
+            disk_marks: Vec::new(),
+            disk_writes: BTreeMap::new(),
+            disk_reads: BTreeMap::new(),
+            next_token: 0,
+            leaders: vec![LeaderHint::default(); groups],
+            verdicts: VecDeque::new(),
+            dirty: Vec::new(),
+            counters: Counters::default(),
+            clock_off: false,
+            config,
+        }
+    }
+
+    /// The wall clock now.
+    pub fn wall(&self) -> UnixMillis {
+        self.clock.read(self.now)
+    }
+
+    /// Something a person should know.
+    pub fn note(&mut self, level: Level, text: impl Into<String>) {
+        self.out.push(Effect::Note(level, text.into()));
+    }
+
+    /// Sends a message to a member, with the next flush. Without a link it is lost, as on the wire.
+    pub fn send(&mut self, to: NodeId, message: &PeerMessage) {
+        let Some(peer) = self.peers.get_mut(&to) else { return };
+        if !peer.up {
+            return;
+        }
+        message.encode(&mut Encoder::new(&mut peer.frame));
+        if peer.frame.len() >= FRAME_BYTES {
+            let bytes = Bytes::from(std::mem::take(&mut peer.frame));
+            self.out.push(Effect::Peer { to, bytes });
+        }
+    }
+
+    /// Tells whoever waits what came of an operation of `group`.
+    pub fn tell(&mut self, group: GroupId, waiter: Waiter, verdict: Verdict) {
+        match (waiter, verdict) {
+            (Waiter::Nobody, _) => {}
+            (Waiter::Client(ticket), Verdict::Done(reply) | Verdict::Refused(reply)) => {
+                self.clients.answer(ticket, &reply);
+            }
+            (Waiter::Remote { session, id }, verdict) if session != self.session => {
+                self.reply(group, session, id, verdict);
+            }
+            (waiter, verdict) => self.verdicts.push_back((group, waiter, verdict)),
+        }
+    }
+
+    /// Tells whoever waits that an operation is done; for a client of this node without a copy on the way.
+    #[inline]
+    pub fn tell_done(&mut self, group: GroupId, waiter: Waiter, reply: &[u8]) {
+        match waiter {
+            Waiter::Nobody => {}
+            Waiter::Client(ticket) => self.clients.answer(ticket, reply),
+            waiter => self.tell(group, waiter, Verdict::Done(Bytes::copy_from_slice(reply))),
+        }
+    }
+
+    fn reply(&mut self, group: GroupId, session: SessionId, id: u64, verdict: Verdict) {
+        let answer = match verdict {
+            Verdict::Done(reply) => Answer::Done(reply),
+            Verdict::Refused(error) => Answer::Refused(error),
+            Verdict::Elsewhere(_) => Answer::NotLeader(self.leader_hint(group)),
+            Verdict::Gap => Answer::Gap,
+            Verdict::Unknown => Answer::Forgotten,
+        };
+        self.send(session.node, &PeerMessage::Reply(Reply { group, session, id, answer }));
+    }
+
+    /// The process must end.
+    pub fn fatal(&mut self, why: String) {
+        self.out.push(Effect::Fatal(why));
+    }
+
+    /// A new name for a request to the disk.
+    pub fn disk_token(&mut self) -> Token {
+        self.next_token += 1;
+        Token(self.next_token)
+    }
+
+    /// Gives the disk what waits for it, as one write.
+    pub fn flush_disk(&mut self) {
+        if self.disk_ops.is_empty() && self.disk_marks.is_empty() {
+            return;
+        }
+        let token = self.disk_token();
+        self.disk_writes.insert(token, DiskWrite::Raft(std::mem::take(&mut self.disk_marks)));
+        let ops = std::mem::take(&mut self.disk_ops);
+        self.counters.disk_writes += 1;
+        self.out.push(Effect::Disk(DiskRequest::Write { token, ops }));
+    }
+
+    /// Writes a part of a snapshot, behind all that was given to the disk before.
+    pub fn write_apart(&mut self, group: GroupId, op: DiskOp, sealed: bool) {
+        self.flush_disk();
+        let token = self.disk_token();
+        self.disk_writes.insert(token, DiskWrite::Snapshot { group, sealed });
+        self.out.push(Effect::Disk(DiskRequest::Write { token, ops: vec![op] }));
+    }
+
+    /// Reads entries that memory no longer has.
+    pub fn load_entries(&mut self, group: GroupId, first: Index, through: Index, bytes_max: u64) {
+        // What was given to the disk before must be there when it reads.
+        self.flush_disk();
+        let token = self.disk_token();
+        self.disk_reads.insert(token, DiskRead::Entries(group, first));
+        self.out.push(Effect::Disk(DiskRequest::ReadEntries { token, group, first, through, bytes_max }));
+    }
+
+    /// Somebody leads a group, or nobody does (any more), in a term.
+    pub fn heard_of_leader(&mut self, group: GroupId, term: Term, node: Option<NodeId>) {
+        let now = self.now;
+        let Some(hint) = self.leaders.get_mut(group.0 as usize) else { return };
+        if term < hint.term || (term == hint.term && node.is_none() && hint.node != Some(self.me)) {
+            return;
+        }
+        hint.term = term;
+        hint.node = node;
+        hint.heard = now;
+    }
+
+    /// Whom others have named as the group's leader lately.
+    pub fn leader_hint(&self, group: GroupId) -> Option<NodeId> {
+        let hint = self.leaders.get(group.0 as usize)?;
+        let fresh = self.now.since(hint.heard) <= self.patience();
+        hint.node.filter(|node| *node == self.me || fresh)
+    }
+
+    /// For how long silence says nothing yet.
+    pub fn patience(&self) -> Duration {
+        self.config.election_timeout * 2
+    }
+
+    /// Hands what waits to the driver: frames to peers, replies to clients, one write to the disk.
+    pub fn flush(&mut self, out: &mut Outbox<Effect>) {
+        self.flush_disk();
+        for (to, peer) in &mut self.peers {
+            if !peer.frame.is_empty() {
+                let bytes = Bytes::from(std::mem::take(&mut peer.frame));
+                self.out.push(Effect::Peer { to: *to, bytes });
+            }
+        }
+        for effect in self.out.drain(..) {
+            out.push(effect);
+        }
+        self.counters.bytes_out += self.clients.flush(self.config.client_output_bytes_max, out);
+    }
+}
+
+impl Peer {
+    /// A member with which there is no link yet.
+    pub fn new(now: Time) -> Self {
+        Self { up: false, heard: now, up_since: now, clock_ahead_ms: None, frame: Vec::new() }
+    }
+
+    /// Drops what waits, as a broken link does.
+    pub fn cut(&mut self) {
+        self.up = false;
+        self.frame = Vec::new();
+    }
+}

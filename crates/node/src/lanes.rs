@@ -1,0 +1,233 @@
+//! The gateway's side of forwarding: one lane to each group.
+//!
+//! Requests of a lane are numbered and sent in order; the group's leader, whoever it is at the moment, takes them in
+//! order and each write once. When the leader changes, or a link breaks, or something got lost, everything that is
+//! still unanswered is sent again in the same order. So the order of a connection's commands within a shard holds over
+//! every failure, and nothing is done twice.
+//!
+//! A read can't be told to have happened before a write that was sent behind it and may be done by now: such a read
+//! isn't sent again but refused with TRYAGAIN.
+
+use crate::hub::{Hub, Verdict, Waiter, Work};
+use crate::wire::{Ask, Request};
+use base::{Duration, GroupId, NodeId, Time};
+use bytes::Bytes;
+use std::collections::{BTreeSet, VecDeque};
+
+/// After a refusal the lane waits this long for news of a leader before it asks again.
+const PAUSE: Duration = Duration::from_millis(15);
+/// What is unanswered for this long is sent again: it may have been lost.
+const REPEAT: Duration = Duration::from_millis(700);
+
+/// The requests of this node to one group.
+#[derive(Debug)]
+pub struct Lane {
+    group: GroupId,
+    next_id: u64,
+    next_sequence: u64,
+    waiting: VecDeque<Waiting>,
+    /// How many at the front were sent to `target`.
+    sent: usize,
+    target: Option<NodeId>,
+    sent_at: Time,
+    not_before: Time,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: u64,
+    waiter: Waiter,
+    since: Time,
+    ask: Ask,
+    /// Whether it was ever sent, so that it may have been done.
+    risked: bool,
+}
+
+impl Lane {
+    /// An empty lane.
+    pub fn new(group: GroupId) -> Self {
+        Self {
+            group,
+            next_id: 1,
+            next_sequence: 1,
+            waiting: VecDeque::new(),
+            sent: 0,
+            target: None,
+            sent_at: Time::ZERO,
+            not_before: Time::ZERO,
+        }
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// How many requests wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Puts work at the lane's end. `since` is when its client asked.
+    pub fn push(&mut self, waiter: Waiter, work: Work, since: Time) {
+        let ask = match work {
+            Work::Write(op) => {
+                let sequence = self.next_sequence;
+                self.next_sequence += 1;
+                Ask::Write { sequence, op }
+            }
+            Work::Read(query) => Ask::Read { after: self.next_sequence - 1, query },
+        };
+        self.waiting.push_back(Waiting { id: self.next_id, waiter, since, ask, risked: false });
+        self.next_id += 1;
+    }
+
+    fn floor(&self) -> u64 {
+        let first = self.waiting.iter().find_map(|waiting| match waiting.ask {
+            Ask::Write { sequence, .. } => Some(sequence),
+            Ask::Read { .. } => None,
+        });
+        first.unwrap_or(self.next_sequence)
+    }
+
+    /// What is to be sent to `leader` now, in order. Requests to this node itself are returned, too: the caller gives
+    /// them to its own copy.
+    pub fn due(&mut self, hub: &mut Hub, leader: Option<NodeId>) -> Vec<Request> {
+        let Some(leader) = leader else { return Vec::new() };
+        if self.waiting.is_empty() || hub.now < self.not_before {
+            return Vec::new();
+        }
+        if self.target != Some(leader) || (self.sent > 0 && hub.now.since(self.sent_at) > REPEAT) {
+            self.rewind(hub);
+            self.target = Some(leader);
+        }
+        let floor = self.floor();
+        let mut due = Vec::new();
+        for waiting in self.waiting.iter_mut().skip(self.sent) {
+            waiting.risked = true;
+            due.push(Request {
+                group: self.group,
+                session: hub.session,
+                id: waiting.id,
+                floor,
+                ask: waiting.ask.clone(),
+            });
+        }
+        if !due.is_empty() {
+            self.sent = self.waiting.len();
+            self.sent_at = hub.now;
+        }
+        due
+    }
+
+    /// Everything unanswered must be sent again, but for reads that can't be.
+    fn rewind(&mut self, hub: &mut Hub) {
+        self.sent = 0;
+        let mut writers = BTreeSet::new();
+        let mut overtaken = Vec::new();
+        for waiting in self.waiting.iter().rev().filter(|waiting| waiting.risked) {
+            let Waiter::Client(ticket) = waiting.waiter else { continue };
+            match waiting.ask {
+                Ask::Write { .. } => {
+                    writers.insert(ticket.client());
+                }
+                Ask::Read { .. } if writers.contains(&ticket.client()) => overtaken.push(waiting.id),
+                Ask::Read { .. } => {}
+            }
+        }
+        for id in overtaken {
+            base::mark!("read_overtaken_by_a_write");
+            if let Some(waiting) = self.take(id) {
+                hub.tell(self.group, waiting.waiter, Verdict::Refused(try_again()));
+            }
+        }
+    }
+
+    fn take(&mut self, id: u64) -> Option<Waiting> {
+        let at = self.waiting.binary_search_by_key(&id, |waiting| waiting.id).ok()?;
+        if at < self.sent {
+            self.sent -= 1;
+        }
+        self.waiting.remove(at)
+    }
+
+    /// An answer came. What is not settled by it stays in the lane.
+    pub fn answered(&mut self, hub: &mut Hub, from: NodeId, id: u64, verdict: Verdict) {
+        match verdict {
+            Verdict::Elsewhere(_) | Verdict::Gap => {
+                // Only the news of the present target counts; an old one's refusal says nothing about it.
+                if self.target == Some(from) && self.waiting.binary_search_by_key(&id, |w| w.id).is_ok() {
+                    self.pause(hub);
+                }
+            }
+            verdict => {
+                if let Some(waiting) = self.take(id) {
+                    hub.tell(self.group, waiting.waiter, verdict);
+                }
+            }
+        }
+    }
+
+    /// The link to a node broke: what was sent to it may be lost.
+    pub fn link_lost(&mut self, node: NodeId) {
+        if self.target == Some(node) {
+            self.target = None;
+        }
+    }
+
+    fn pause(&mut self, hub: &Hub) {
+        self.target = None;
+        self.not_before = hub.now + PAUSE;
+    }
+
+    /// Refuses what has waited too long; with `leaderless`, also everything that was never sent. Says what is known:
+    /// a write that was sent may have been done.
+    pub fn give_up(&mut self, hub: &mut Hub, leaderless: bool) {
+        let limit = hub.config.request_timeout;
+        let hopeless: Vec<u64> = self
+            .waiting
+            .iter()
+            .filter(|waiting| {
+                // Reads change nothing: without a leader they are as unexecuted as if never sent.
+                let unsent = !waiting.risked || matches!(waiting.ask, Ask::Read { .. });
+                hub.now.since(waiting.since) >= limit || (leaderless && unsent)
+            })
+            .map(|waiting| waiting.id)
+            .collect();
+        for id in hopeless {
+            let Some(waiting) = self.take(id) else { continue };
+            let verdict = match waiting.ask {
+                Ask::Write { .. } if waiting.risked => Verdict::Unknown,
+                _ if leaderless => Verdict::Refused(no_quorum(self.group)),
+                _ => Verdict::Refused(try_again()),
+            };
+            hub.tell(self.group, waiting.waiter, verdict);
+        }
+    }
+
+    /// When it wants to be looked at again, if something waits.
+    pub fn deadline(&self) -> Option<Time> {
+        if self.waiting.is_empty() { None } else { Some(self.not_before) }
+    }
+}
+
+/// Not executed: nobody leads the group, as far as this node can see.
+pub fn no_quorum(group: GroupId) -> Bytes {
+    Bytes::from(format!(
+        "-NOQUORUM not executed: this node reaches no majority of {group}; the database is consistent, so it refuses \
+         rather than answer wrongly. Retry here later, or at a node on the majority's side\r\n"
+    ))
+}
+
+/// Not executed, and may be asked again.
+pub fn try_again() -> Bytes {
+    Bytes::from_static(b"-TRYAGAIN not executed: the shard's leader changed meanwhile; retry\r\n")
+}
+
+/// Perhaps executed.
+pub fn unknown() -> Bytes {
+    Bytes::from_static(
+        b"-UNKNOWN the command may have been executed: its shard's leader was lost before it answered; read before you \
+          retry\r\n",
+    )
+}

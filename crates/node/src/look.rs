@@ -1,0 +1,189 @@
+//! The node looks at itself: what people, probes and checkers are told.
+
+use crate::meta::Meta;
+use crate::node::{Copy, Node};
+use crate::overview::{
+    CopyOverview, DatabaseOverview, GroupOverview, NodeOverview, Overview, OwnCopy,
+};
+use crate::replica::Replica;
+use base::{GroupId, Index, ReplicaId, Term, Time};
+use std::collections::BTreeMap;
+
+/// One own copy of a group, for checkers that look after every step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The group.
+    pub group: GroupId,
+    /// The copy.
+    pub replica: ReplicaId,
+    /// Its term.
+    pub term: Term,
+    /// Whether it leads.
+    pub leads: bool,
+    /// The last entry of its log.
+    pub last: Index,
+    /// The last entry that it knows to be committed.
+    pub committed: Index,
+    /// The last entry that it has applied.
+    pub applied: Index,
+}
+
+impl Node {
+    /// Shows every own copy, in the order of the groups.
+    pub fn probe(&self, visit: &mut dyn FnMut(Probe)) {
+        for replica in self.replicas.iter().filter_map(Copy::as_live) {
+            visit(Probe {
+                group: replica.group,
+                replica: replica.id(),
+                term: replica.raft.term(),
+                leads: replica.raft.is_leader(),
+                last: replica.raft.last_index(),
+                committed: replica.raft.commit_index(),
+                applied: replica.machine.applied,
+            });
+        }
+    }
+
+    /// Everything that INFO, status, metrics and probes render.
+    pub fn overview(&self, now: Time) -> Overview {
+        let now = self.hub.now.max(now);
+        let mut overview = Overview {
+            me: self.hub.me,
+            loading: self.loading,
+            counters: self.hub.counters.clone(),
+            machine: self.machine_facts.clone(),
+            log_bytes: self.disk.log_bytes,
+            mirrors_degraded: self.disk.degraded.clone(),
+            wall: self.hub.clock.read(now),
+            uptime_ms: now.since(self.started).as_millis() as u64,
+            version: self.hub.config.version,
+            ..Overview::default()
+        };
+        let Some(meta) = self.meta() else {
+            overview.not_ready.push("this node has not heard from its cluster yet".into());
+            return overview;
+        };
+        overview.cluster = meta.cluster();
+        overview.epoch = meta.epoch();
+        overview.shards = self.view.shards.len() as u32;
+        overview.copies_wanted = meta.copies_wanted();
+        overview.groups = meta.placement().keys().map(|group| self.group_overview(meta, *group)).collect();
+        overview.nodes = self.node_overviews(meta, &overview.groups, now);
+        overview.databases = self.database_overviews(meta);
+        overview.not_ready = self.reasons(meta, &overview);
+        overview.ready = overview.not_ready.is_empty();
+        overview
+    }
+
+    fn group_overview(&self, meta: &Meta, group: GroupId) -> GroupOverview {
+        let slots = meta.slots().ranges_of(group).map(|range| (range.first.number(), range.last.number())).collect();
+        let mut overview = GroupOverview { group, slots, leader: self.leader_of(group), ..Default::default() };
+        let hint = self.hub.leaders.get(group.0 as usize);
+        overview.term = hint.map_or(Term(0), |hint| hint.term);
+        let placement = meta.placement_of(group);
+        let wanted = placement.into_iter().flat_map(|placement| {
+            let voters = placement.replicas.iter().map(|replica| (*replica, true));
+            voters.chain(placement.learners.iter().map(|replica| (*replica, false)))
+        });
+        overview.copies =
+            wanted.map(|(replica, voter)| CopyOverview { replica, voter, durable: None }).collect();
+        let Some(own) = self.replicas.get(group.0 as usize).and_then(Copy::as_live) else { return overview };
+        overview.term = own.raft.term();
+        if own.raft.is_leader() {
+            overview.copies = copies_of(own);
+        }
+        overview.own = Some(OwnCopy {
+            leads: own.raft.is_leader(),
+            last: own.raft.last_index(),
+            committed: own.raft.commit_index(),
+            applied: own.machine.applied,
+            keys: own.machine.keyspace().map_or(0, |keyspace| {
+                keyspace.database_ids().into_iter().map(|id| keyspace.len(id)).sum()
+            }),
+            memory_bytes: own.machine.keyspace().map_or(0, |keyspace| keyspace.memory_bytes()),
+            log_bytes: own.log_bytes,
+        });
+        overview
+    }
+
+    fn node_overviews(&self, meta: &Meta, groups: &[GroupOverview], now: Time) -> Vec<NodeOverview> {
+        meta.active()
+            .map(|(id, member)| {
+                let peer = self.hub.peers.get(&id);
+                let me = id == self.hub.me;
+                NodeOverview {
+                    id,
+                    addresses: member.addresses.clone(),
+                    linked: me || peer.is_some_and(|peer| peer.up),
+                    silent_ms: peer.map_or(0, |peer| now.since(peer.heard).as_millis() as u64),
+                    leads: groups.iter().filter(|group| group.leader == Some(id)).count(),
+                    copies: meta.copies_on(id).count(),
+                    clock_ahead_ms: if me { Some(0) } else { peer.and_then(|peer| peer.clock_ahead_ms) },
+                }
+            })
+            .collect()
+    }
+
+    fn database_overviews(&self, meta: &Meta) -> Vec<DatabaseOverview> {
+        let mut sums = BTreeMap::new();
+        for keyspace in self.replicas.iter().filter_map(Copy::as_live).filter_map(|copy| copy.machine.keyspace()) {
+            for id in keyspace.database_ids() {
+                let (keys, volatile) = sums.entry(id).or_insert((0, 0));
+                *keys += keyspace.len(id);
+                *volatile += keyspace.volatile_len(id);
+            }
+        }
+        meta.databases()
+            .iter()
+            .filter_map(|(index, record)| {
+                let (keys, volatile) = sums.get(&record.id).copied().unwrap_or_default();
+                let shown = keys > 0 || record.name.is_some();
+                let mode = record.mode.name();
+                shown.then_some(DatabaseOverview { index: index.0, mode, keys, volatile })
+            })
+            .collect()
+    }
+
+    /// Why this node isn't ready to be sent traffic; empty if it is.
+    fn reasons(&self, meta: &Meta, overview: &Overview) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.loading {
+            reasons.push("the node is starting".to_string());
+        }
+        for group in &overview.groups {
+            if group.leader.is_none() {
+                reasons.push(format!("{} has no leader that this node can reach", group.group));
+            }
+            let Some(own) = self.replicas.get(group.group.0 as usize).and_then(Copy::as_live) else {
+                if meta.placement_of(group.group).is_some_and(|wanted| wanted.on_node(self.hub.me).is_some()) {
+                    reasons.push(format!("this node's copy of {} is not here yet", group.group));
+                }
+                continue;
+            };
+            let voters = own.raft.membership().voters.len();
+            let wanted = meta.placement_of(group.group).map_or(1, |wanted| wanted.replicas.len());
+            if voters < wanted || own.raft.membership().is_joint() {
+                reasons.push(format!("{} has {voters} of {wanted} voting copies", group.group));
+            }
+        }
+        reasons
+    }
+}
+
+fn copies_of(replica: &Replica) -> Vec<CopyOverview> {
+    let membership = replica.raft.membership();
+    let me = replica.id();
+    membership
+        .members()
+        .into_iter()
+        .map(|copy| CopyOverview {
+            replica: copy,
+            voter: membership.is_voter(copy),
+            durable: if copy == me {
+                Some(replica.raft.durable_index())
+            } else {
+                replica.raft.progress_of(copy).map(|progress| progress.matched())
+            },
+        })
+        .collect()
+}

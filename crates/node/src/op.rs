@@ -1,0 +1,300 @@
+//! What a group's log says: batches of operations. One batch is one Raft entry; it holds everything that reached the
+//! group's leader between two flushes.
+//!
+//! The bytes are drawn in `docs/formats/operations.md` and pinned by the tests below. Integers are varints (LEB128)
+//! except the two in the header. Reading hands out slices of the entry: applying copies nothing but what the
+//! keyspace keeps.
+
+use base::{DatabaseId, SessionId, UnixMillis};
+use command::{CommandId, Spec};
+use resp::Protocol;
+use smallvec::SmallVec;
+
+/// The version of the batch format that this release writes.
+const VERSION: u8 = 1;
+
+/// The words of a command; few enough for the stack, most of the time.
+pub type Words<'a> = SmallVec<[&'a [u8]; 8]>;
+
+/// One thing that a group's state machine does.
+#[derive(Clone, Debug)]
+pub enum Op<'a> {
+    /// A client's command.
+    Command(Invocation<'a>),
+    /// A change of the meta group's state: an encoded `MetaCommand`.
+    Meta(&'a [u8]),
+    /// The leader has seen that these keys' time has come.
+    Expire(Vec<(DatabaseId, &'a [u8])>),
+    /// Nothing but the batch's time: moves the ceiling on.
+    Tick,
+    /// A database is no more.
+    Drop(DatabaseId),
+}
+
+/// A command with all that decides what it does: a pure function of this and of the shard's state.
+#[derive(Clone, Debug)]
+pub struct Invocation<'a> {
+    /// What the command table says about it.
+    pub spec: &'static Spec,
+    /// The database that the client selected.
+    pub database: DatabaseId,
+    /// The other database, for COPY and MOVE.
+    pub target: Option<DatabaseId>,
+    /// How the reply is written.
+    pub protocol: Protocol,
+    /// The command's words, its name first.
+    pub words: Words<'a>,
+}
+
+/// Where a request came from, so that it takes effect once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// The gateway's session.
+    pub session: SessionId,
+    /// Its place among the session's writes to this group, from 1.
+    pub sequence: u64,
+    /// The lowest sequence that the gateway still waits for; what is below may be forgotten.
+    pub floor: u64,
+}
+
+/// Why an entry's bytes mean nothing to this release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadBatch(pub &'static str);
+
+/// A batch that is being filled.
+#[derive(Debug, Default)]
+pub struct BatchWriter {
+    bytes: Vec<u8>,
+}
+
+const HEADER_BYTES: usize = 17;
+
+impl BatchWriter {
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// How many bytes it has so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Adds an operation.
+    pub fn push(&mut self, provenance: Option<Provenance>, op: &Op<'_>) {
+        self.begin(provenance);
+        encode_op(&mut self.bytes, op);
+    }
+
+    /// Adds an operation that [`encode_op`] wrote.
+    pub fn push_encoded(&mut self, provenance: Option<Provenance>, op: &[u8]) {
+        self.begin(provenance);
+        self.bytes.extend_from_slice(op);
+    }
+
+    fn begin(&mut self, provenance: Option<Provenance>) {
+        if self.bytes.is_empty() {
+            self.bytes.resize(HEADER_BYTES, 0);
+        }
+        match provenance {
+            None => self.bytes.push(0),
+            Some(from) => {
+                self.bytes.push(1);
+                for number in [u64::from(from.session.node.0), from.session.start, from.sequence, from.floor] {
+                    put_varint(&mut self.bytes, number);
+                }
+            }
+        }
+    }
+
+    /// Finishes the batch with the leader's time and the seed of its random choices, and starts an empty one.
+    pub fn finish(&mut self, time: UnixMillis, seed: u64) -> Vec<u8> {
+        let capacity = self.bytes.len();
+        let mut bytes = std::mem::replace(&mut self.bytes, Vec::with_capacity(capacity.min(64 << 10)));
+        if bytes.is_empty() {
+            bytes.resize(HEADER_BYTES, 0);
+        }
+        bytes[0] = VERSION;
+        bytes[1..9].copy_from_slice(&time.0.to_le_bytes());
+        bytes[9..17].copy_from_slice(&seed.to_le_bytes());
+        bytes
+    }
+}
+
+/// Reads a batch.
+#[derive(Debug)]
+pub struct BatchReader<'a> {
+    rest: &'a [u8],
+    /// The leader's time when it was proposed.
+    pub time: UnixMillis,
+    /// The seed of the batch's random choices.
+    pub seed: u64,
+}
+
+impl<'a> BatchReader<'a> {
+    /// Opens a batch.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, BadBatch> {
+        let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or(BadBatch("a batch's header"))?;
+        if header[0] != VERSION {
+            return Err(BadBatch("a batch of another version"));
+        }
+        let number = |from: usize| u64::from_le_bytes(header[from..from + 8].try_into().expect("eight bytes"));
+        Ok(Self { rest, time: UnixMillis(number(1)), seed: number(9) })
+    }
+
+    /// The next operation, or `None` at the end.
+    pub fn next(&mut self) -> Result<Option<(Option<Provenance>, Op<'a>)>, BadBatch> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let provenance = match byte(&mut self.rest)? {
+            0 => None,
+            1 => Some(Provenance {
+                session: SessionId {
+                    node: base::NodeId(narrow(varint(&mut self.rest)?)?),
+                    start: varint(&mut self.rest)?,
+                },
+                sequence: varint(&mut self.rest)?,
+                floor: varint(&mut self.rest)?,
+            }),
+            _ => return Err(BadBatch("where an operation comes from")),
+        };
+        let op = decode_op(&mut self.rest)?;
+        Ok(Some((provenance, op)))
+    }
+}
+
+/// The seed of the operation at this place of a batch.
+pub fn seed_of(batch_seed: u64, place: u64) -> u64 {
+    // The odd constant spreads neighbours over the whole range (Knuth's multiplicative hashing).
+    batch_seed ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Appends an operation.
+pub fn encode_op(to: &mut Vec<u8>, op: &Op<'_>) {
+    match op {
+        Op::Command(invocation) => encode_invocation(to, invocation),
+        Op::Meta(command) => {
+            to.push(2);
+            put_slice(to, command);
+        }
+        Op::Expire(keys) => {
+            to.push(3);
+            put_varint(to, keys.len() as u64);
+            for (database, key) in keys {
+                put_varint(to, database.0);
+                put_slice(to, key);
+            }
+        }
+        Op::Tick => to.push(4),
+        Op::Drop(database) => {
+            to.push(5);
+            put_varint(to, database.0);
+        }
+    }
+}
+
+/// Appends a command; also how a read travels to the leader.
+pub fn encode_invocation(to: &mut Vec<u8>, invocation: &Invocation<'_>) {
+    to.push(1);
+    let flags = u8::from(invocation.protocol == Protocol::Resp3) | u8::from(invocation.target.is_some()) << 1;
+    to.push(flags);
+    put_varint(to, u64::from(invocation.spec.id.0));
+    put_varint(to, invocation.database.0);
+    if let Some(target) = invocation.target {
+        put_varint(to, target.0);
+    }
+    put_varint(to, invocation.words.len() as u64);
+    for word in &invocation.words {
+        put_slice(to, word);
+    }
+}
+
+/// Reads one operation from the front of `rest`.
+pub fn decode_op<'a>(rest: &mut &'a [u8]) -> Result<Op<'a>, BadBatch> {
+    match byte(rest)? {
+        1 => Ok(Op::Command(decode_invocation(rest)?)),
+        2 => Ok(Op::Meta(slice(rest)?)),
+        3 => {
+            let count = varint(rest)?;
+            let mut keys = Vec::new();
+            for _ in 0..count {
+                keys.push((DatabaseId(varint(rest)?), slice(rest)?));
+            }
+            Ok(Op::Expire(keys))
+        }
+        4 => Ok(Op::Tick),
+        5 => Ok(Op::Drop(DatabaseId(varint(rest)?))),
+        _ => Err(BadBatch("an operation's kind")),
+    }
+}
+
+fn decode_invocation<'a>(rest: &mut &'a [u8]) -> Result<Invocation<'a>, BadBatch> {
+    let flags = byte(rest)?;
+    if flags > 3 {
+        return Err(BadBatch("a command's flags"));
+    }
+    let id = u16::try_from(varint(rest)?).map_err(|_| BadBatch("a command's number"))?;
+    let spec = command::by_id(CommandId(id)).ok_or(BadBatch("a command of another release"))?;
+    let database = DatabaseId(varint(rest)?);
+    let target = if flags & 2 == 0 { None } else { Some(DatabaseId(varint(rest)?)) };
+    let count = varint(rest)? as usize;
+    let mut words = Words::new();
+    for _ in 0..count {
+        words.push(slice(rest)?);
+    }
+    if words.is_empty() || !spec.takes(words.len()) {
+        return Err(BadBatch("a command's words"));
+    }
+    let protocol = if flags & 1 == 0 { Protocol::Resp2 } else { Protocol::Resp3 };
+    Ok(Invocation { spec, database, target, protocol, words })
+}
+
+fn put_varint(to: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        to.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    to.push(value as u8);
+}
+
+fn put_slice(to: &mut Vec<u8>, value: &[u8]) {
+    put_varint(to, value.len() as u64);
+    to.extend_from_slice(value);
+}
+
+fn byte(rest: &mut &[u8]) -> Result<u8, BadBatch> {
+    let (first, after) = rest.split_first().ok_or(BadBatch("the end"))?;
+    *rest = after;
+    Ok(*first)
+}
+
+fn varint(rest: &mut &[u8]) -> Result<u64, BadBatch> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let next = byte(rest)?;
+        let bits = u64::from(next & 0x7f);
+        if shift == 63 && bits > 1 {
+            break;
+        }
+        value |= bits << shift;
+        if next < 0x80 {
+            return Ok(value);
+        }
+    }
+    Err(BadBatch("a number"))
+}
+
+fn narrow(value: u64) -> Result<u32, BadBatch> {
+    u32::try_from(value).map_err(|_| BadBatch("a number"))
+}
+
+fn slice<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], BadBatch> {
+    let length = varint(rest)?;
+    if length > rest.len() as u64 {
+        return Err(BadBatch("a length"));
+    }
+    let (value, after) = rest.split_at(length as usize);
+    *rest = after;
+    Ok(value)
+}

@@ -1,0 +1,539 @@
+//! One copy of one group on this node: Raft agrees, the machine applies, and whoever waits is told.
+//!
+//! What reaches the leader between two flushes becomes one batch, one log entry and one write to the disk. Writes are
+//! answered when their entry is applied; reads are answered from the applied state under the leader's lease, or after
+//! a round of asking where there is none. A read behind a write of its own lane waits for that write.
+
+use crate::hub::{Hub, Verdict, Waiter, Work};
+use crate::machine::{Machine, Outcome};
+use crate::op::{BatchReader, BatchWriter, Op, Provenance, decode_op, encode_op};
+use crate::serve::Served;
+use crate::transfer::{Install, Taking};
+use crate::wire::PeerMessage;
+use base::{Core, Entry, GroupId, Index, NodeId, Outbox, Payload, ReplicaId, Term, Time, UnixMillis};
+use bytes::Bytes;
+use raft::{Effect, Input, Raft, ReadRefusal};
+use std::collections::{BTreeMap, VecDeque};
+use storage::{Op as DiskOp, SnapshotRecord};
+
+/// A batch is proposed before the next flush once it is this large.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Keys that one logged decision removes at most.
+const EXPIRE_KEYS_MAX: usize = 1000;
+
+/// One copy of one group.
+#[derive(Debug)]
+pub struct Replica {
+    /// The group.
+    pub group: GroupId,
+    /// Agreement.
+    pub raft: Raft,
+    /// What is agreed on.
+    pub machine: Machine,
+    /// The term of which an own entry is applied: only then does the leader know all that is committed.
+    serving_term: Term,
+    /// The leader's time: what it has shown or proposed last.
+    last_time: UnixMillis,
+    batch: BatchWriter,
+    batch_waiters: Vec<Waiter>,
+    batch_reads: Vec<Read>,
+    inflight: VecDeque<Inflight>,
+    reads: BTreeMap<Index, Vec<Read>>,
+    rounds: BTreeMap<u64, Read>,
+    next_round: u64,
+    /// Requests of other gateways, and of this node's own, that come through a lane.
+    pub(crate) served: BTreeMap<NodeId, Served>,
+    /// An expiry or a tick is proposed and not applied.
+    housekeeping: bool,
+    effects: Outbox<Effect>,
+    /// Log since the last snapshot, in bytes.
+    pub(crate) log_bytes: u64,
+    /// A snapshot that is being taken.
+    pub(crate) taking: Option<Taking>,
+    /// A snapshot that is being fetched.
+    pub(crate) install: Option<Install>,
+    /// The newest durable snapshot's size.
+    pub(crate) snapshot_bytes: u64,
+    /// The manifest that is on its way to the disk.
+    pub(crate) sealed: Option<SnapshotRecord>,
+    /// The term of the last entry applied.
+    pub(crate) applied_term: Term,
+}
+
+/// A proposed entry and who waits for its operations, by their place.
+#[derive(Debug)]
+struct Inflight {
+    index: Index,
+    term: Term,
+    time: UnixMillis,
+    since: Time,
+    waiters: Vec<Waiter>,
+}
+
+/// A read that waits.
+#[derive(Clone, Debug)]
+struct Read {
+    waiter: Waiter,
+    query: Bytes,
+}
+
+impl Replica {
+    /// A copy whose state is loaded through the snapshot that `raft` starts from.
+    pub fn new(group: GroupId, raft: Raft, machine: Machine) -> Self {
+        Self {
+            group,
+            raft,
+            machine,
+            serving_term: Term(0),
+            last_time: UnixMillis(0),
+            batch: BatchWriter::default(),
+            batch_waiters: Vec::new(),
+            batch_reads: Vec::new(),
+            inflight: VecDeque::new(),
+            reads: BTreeMap::new(),
+            rounds: BTreeMap::new(),
+            next_round: 0,
+            served: BTreeMap::new(),
+            housekeeping: false,
+            effects: Outbox::new(),
+            log_bytes: 0,
+            taking: None,
+            install: None,
+            snapshot_bytes: 0,
+            sealed: None,
+            applied_term: Term(0),
+        }
+    }
+
+    /// Whose copy it is.
+    pub fn id(&self) -> ReplicaId {
+        self.raft.id()
+    }
+
+    /// Whether it leads and knows all that is committed, so that it may serve.
+    #[inline]
+    pub fn serves(&self) -> bool {
+        self.raft.is_leader() && self.serving_term == self.raft.term()
+    }
+
+    /// Whether nothing that was proposed waits to be applied.
+    pub fn is_settled(&self) -> bool {
+        self.inflight.is_empty() && self.batch.is_empty()
+    }
+
+    /// Gives Raft an input; what follows from it happens at the next flush.
+    pub fn step(&mut self, hub: &mut Hub, input: Input) {
+        self.raft.step(hub.now, input, &mut self.effects);
+        hub.dirty.push(self.group);
+    }
+
+    // Writing.
+
+    /// Takes an operation into the next batch. The caller has checked that this copy serves.
+    #[inline]
+    pub fn write(&mut self, hub: &mut Hub, waiter: Waiter, op: &Op<'_>) {
+        self.batch.push(None, op);
+        self.wrote(hub, waiter);
+    }
+
+    /// Takes an encoded operation of a gateway's lane into the next batch.
+    pub fn write_encoded(&mut self, hub: &mut Hub, waiter: Waiter, from: Option<Provenance>, op: &[u8]) {
+        self.batch.push_encoded(from, op);
+        self.wrote(hub, waiter);
+    }
+
+    #[inline]
+    fn wrote(&mut self, hub: &mut Hub, waiter: Waiter) {
+        if self.batch_waiters.is_empty() {
+            hub.dirty.push(self.group);
+        }
+        self.batch_waiters.push(waiter);
+        if self.batch.len() >= BATCH_BYTES {
+            self.propose(hub);
+        }
+    }
+
+    fn propose(&mut self, hub: &mut Hub) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let time = hub.wall().max(self.last_time);
+        self.last_time = time;
+        let batch = Bytes::from(self.batch.finish(time, hub.rng.next_u64()));
+        let waiters = std::mem::take(&mut self.batch_waiters);
+        let reads = std::mem::take(&mut self.batch_reads);
+        match self.raft.propose(batch.clone()) {
+            Ok(index) => {
+                hub.counters.proposals += 1;
+                let term = self.raft.term();
+                self.inflight.push_back(Inflight { index, term, time, since: hub.now, waiters });
+                if !reads.is_empty() {
+                    self.reads.entry(index).or_default().extend(reads);
+                }
+            }
+            Err(_) => {
+                self.hand_back(hub, &batch, waiters);
+                for read in reads {
+                    hub.tell(self.group, read.waiter, Verdict::Elsewhere(Some(Work::Read(read.query))));
+                }
+            }
+        }
+    }
+
+    /// The batch was not proposed: each operation may be done by another leader.
+    fn hand_back(&mut self, hub: &mut Hub, batch: &[u8], waiters: Vec<Waiter>) {
+        self.housekeeping = false;
+        let mut reader = BatchReader::new(batch).expect("the batch was written here");
+        for waiter in waiters {
+            let Ok(Some((_, op))) = reader.next() else { unreachable!("the batch was written here") };
+            let work = if waiter == Waiter::Nobody {
+                None
+            } else {
+                let mut bytes = Vec::new();
+                encode_op(&mut bytes, &op);
+                Some(Work::Write(bytes.into()))
+            };
+            hub.tell(self.group, waiter, Verdict::Elsewhere(work));
+        }
+    }
+
+    // Reading.
+
+    /// The time at which a read may be answered at once; `None` if it must wait for something.
+    #[inline]
+    pub fn read_time(&mut self, hub: &mut Hub) -> Option<UnixMillis> {
+        if !self.serves() {
+            return None;
+        }
+        match self.raft.lease_read(hub.now) {
+            Ok(index) if index <= self.machine.applied => {}
+            _ => return None,
+        }
+        hub.counters.lease_reads += 1;
+        self.shard_time(hub)
+    }
+
+    /// The shard's time for a read: never beyond the logged ceiling, nor beyond a proposal that is still to be applied,
+    /// so that nobody sees a key expired and then alive. `None` if the ceiling must be moved on first.
+    fn shard_time(&mut self, hub: &mut Hub) -> Option<UnixMillis> {
+        let wall = hub.wall().max(self.last_time);
+        let volatile = self.machine.keyspace().is_some_and(|keyspace| keyspace.next_expiry().is_some());
+        if volatile && wall > self.machine.ceiling {
+            self.tick(hub);
+            return None;
+        }
+        let proposed = self.inflight.front().map_or(self.machine.ceiling, |first| first.time);
+        let time = wall.min(self.machine.ceiling).min(proposed).max(self.machine.time);
+        self.last_time = self.last_time.max(time);
+        Some(time)
+    }
+
+    /// Proposes nothing but the present time, once.
+    fn tick(&mut self, hub: &mut Hub) {
+        if !self.housekeeping {
+            self.housekeeping = true;
+            self.write(hub, Waiter::Nobody, &Op::Tick);
+        }
+    }
+
+    /// Takes a read that can't be answered at once. `ordered`: it comes behind writes of its own lane that are on
+    /// their way.
+    pub fn read(&mut self, hub: &mut Hub, waiter: Waiter, query: Bytes, ordered: bool) {
+        let read = Read { waiter, query };
+        if !self.serves() {
+            hub.tell(self.group, read.waiter, Verdict::Elsewhere(Some(Work::Read(read.query))));
+        } else if ordered && !self.batch.is_empty() {
+            self.batch_reads.push(read);
+        } else if ordered && let Some(last) = self.inflight.back() {
+            self.reads.entry(last.index).or_default().push(read);
+        } else {
+            self.attempt(hub, read);
+        }
+    }
+
+    /// Whether some read asks a majority at the moment.
+    pub fn has_rounds(&self) -> bool {
+        !self.rounds.is_empty()
+    }
+
+    /// Whether a read that came through this gateway's lane asks a majority at the moment.
+    pub(crate) fn asks_majority_for(&self, gateway: NodeId) -> bool {
+        self.rounds
+            .values()
+            .any(|read| matches!(read.waiter, Waiter::Remote { session, .. } if session.node == gateway))
+    }
+
+    fn attempt(&mut self, hub: &mut Hub, read: Read) {
+        match self.raft.lease_read(hub.now) {
+            Ok(index) if index <= self.machine.applied => {
+                hub.counters.lease_reads += 1;
+                self.answer(hub, read);
+            }
+            Ok(index) => self.reads.entry(index).or_default().push(read),
+            Err(ReadRefusal::NeedsRound) => {
+                hub.counters.round_reads += 1;
+                self.next_round += 1;
+                self.raft.request_read(self.next_round);
+                self.rounds.insert(self.next_round, read);
+                hub.dirty.push(self.group);
+            }
+            Err(_) => hub.tell(self.group, read.waiter, Verdict::Elsewhere(Some(Work::Read(read.query)))),
+        }
+    }
+
+    /// Answers a read that may see the applied state.
+    fn answer(&mut self, hub: &mut Hub, read: Read) {
+        let Some(time) = self.shard_time(hub) else {
+            // The ceiling is being moved on by an entry of the present batch, or of one under way.
+            if self.batch.is_empty() {
+                let last = self.inflight.back().map_or(self.machine.applied, |last| last.index);
+                self.reads.entry(last).or_default().push(read);
+            } else {
+                self.batch_reads.push(read);
+            }
+            return;
+        };
+        let mut reply = Vec::new();
+        match decode_op(&mut &read.query[..]) {
+            Ok(Op::Command(invocation)) => {
+                let seed = hub.rng.next_u64();
+                self.machine.read(&invocation, time, seed, &mut reply);
+                hub.tell_done(self.group, read.waiter, &reply);
+            }
+            _ => {
+                let error = Bytes::from_static(b"-ERR a node of another release asked something unknown\r\n");
+                hub.tell(self.group, read.waiter, Verdict::Refused(error));
+            }
+        }
+    }
+
+    // Agreeing.
+
+    /// Proposes what waits and carries out what Raft asks for.
+    pub fn flush(&mut self, hub: &mut Hub) {
+        loop {
+            self.propose(hub);
+            self.raft.flush(hub.now, &mut self.effects);
+            if self.effects.is_empty() {
+                break;
+            }
+            let mut effects = std::mem::take(&mut self.effects);
+            for effect in effects.drain() {
+                self.carry_out(hub, effect);
+            }
+            if self.effects.is_empty() {
+                self.effects = effects;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, hub: &mut Hub, effect: Effect) {
+        match effect {
+            Effect::Send(message) => {
+                let to = message.to.node;
+                hub.send(to, &PeerMessage::Raft { group: self.group, message });
+            }
+            Effect::Persist { token, hard_state, entries } => self.persist(hub, token, hard_state, entries),
+            Effect::Apply { entries } => self.apply(hub, entries),
+            Effect::Restore { from, index, term, membership, manifest } => {
+                self.begin_install(hub, from, index, term, membership, manifest);
+            }
+            Effect::LoadEntries { first, through, bytes_max } => {
+                hub.load_entries(self.group, first, through, bytes_max as u64);
+            }
+            Effect::ReadReady { ticket, index } => {
+                if let Some(read) = self.rounds.remove(&ticket) {
+                    if index <= self.machine.applied {
+                        self.answer(hub, read);
+                    } else {
+                        self.reads.entry(index).or_default().push(read);
+                    }
+                    self.serve_held(hub);
+                }
+            }
+            Effect::ReadRefused { ticket } => {
+                if let Some(read) = self.rounds.remove(&ticket) {
+                    hub.tell(self.group, read.waiter, Verdict::Elsewhere(Some(Work::Read(read.query))));
+                }
+            }
+            Effect::RoleChanged { leader, term, .. } => self.role_changed(hub, leader, term),
+            Effect::TailSettled => hub.disk_ops.push(DiskOp::DoubtSettled { group: self.group }),
+        }
+    }
+
+    fn persist(&mut self, hub: &mut Hub, token: u64, state: Option<base::HardState>, entries: Vec<Entry>) {
+        self.log_bytes += entries.iter().map(|entry| entry.weight() as u64).sum::<u64>();
+        if let Some(state) = state {
+            hub.disk_ops.push(DiskOp::HardState { group: self.group, state });
+        }
+        if !entries.is_empty() {
+            hub.disk_ops.push(DiskOp::Append { group: self.group, entries });
+        }
+        hub.disk_marks.push((self.group, token));
+    }
+
+    fn role_changed(&mut self, hub: &mut Hub, leader: Option<ReplicaId>, term: Term) {
+        if self.raft.is_leader() {
+            hub.counters.elections_won += 1;
+        }
+        hub.heard_of_leader(self.group, term, leader.map(|replica| replica.node));
+        self.stop_serving(hub);
+        self.housekeeping = false;
+        if self.raft.is_leader() {
+            return;
+        }
+        let mut stranded: Vec<Read> = std::mem::take(&mut self.rounds).into_values().collect();
+        stranded.extend(std::mem::take(&mut self.reads).into_values().flatten());
+        for read in stranded {
+            hub.tell(self.group, read.waiter, Verdict::Elsewhere(Some(Work::Read(read.query))));
+        }
+    }
+
+    fn apply(&mut self, hub: &mut Hub, entries: Vec<Entry>) {
+        for entry in entries {
+            let waiters = self.claim(hub, &entry);
+            match &entry.payload {
+                Payload::Empty => {
+                    self.machine.apply_empty(entry.index);
+                    if self.raft.is_leader() && entry.term == self.raft.term() {
+                        self.serving_term = entry.term;
+                        self.last_time = self.last_time.max(self.machine.time);
+                    }
+                }
+                Payload::Config(_) => self.machine.skip(entry.index),
+                Payload::Command(batch) => self.apply_batch(hub, entry.index, batch, &waiters),
+            }
+            self.applied_term = entry.term;
+            self.raft.step(hub.now, Input::Applied { index: entry.index }, &mut self.effects);
+            while let Some(first) = self.reads.first_entry() {
+                if *first.key() > entry.index {
+                    break;
+                }
+                for read in first.remove() {
+                    self.attempt(hub, read);
+                }
+            }
+        }
+    }
+
+    fn apply_batch(&mut self, hub: &mut Hub, index: Index, batch: &[u8], waiters: &[Waiter]) {
+        let group = self.group;
+        let applied = self.machine.apply(index, batch, |place, outcome| {
+            let waiter = waiters.get(place).copied().unwrap_or(Waiter::Nobody);
+            match outcome {
+                Outcome::Done(reply) => hub.tell_done(group, waiter, reply),
+                Outcome::Repeated(Some(reply)) => hub.tell_done(group, waiter, &reply),
+                Outcome::Repeated(None) | Outcome::Stale => hub.tell(group, waiter, Verdict::Unknown),
+                Outcome::Gap => hub.tell(group, waiter, Verdict::Gap),
+            }
+        });
+        if let Err(bad) = applied {
+            let what = bad.0;
+            hub.fatal(format!(
+                "{group}'s log says something that this release can't read ({what}): start a release that can; \
+                 nothing is lost"
+            ));
+        }
+        self.housekeeping = self.housekeeping && !self.is_settled();
+    }
+
+    /// Who waits for this entry. Where another leader's entry has taken the place of our proposals, those are lost:
+    /// terms only grow along a log, so nothing of an earlier term comes behind it.
+    fn claim(&mut self, hub: &mut Hub, entry: &Entry) -> Vec<Waiter> {
+        while let Some(first) = self.inflight.front() {
+            if first.index == entry.index && first.term == entry.term {
+                return self.inflight.pop_front().map(|found| found.waiters).unwrap_or_default();
+            }
+            if first.index > entry.index && first.term >= entry.term {
+                break;
+            }
+            base::mark!("proposal_overwritten_by_another_leader");
+            let lost = self.inflight.pop_front().map(|lost| lost.waiters).unwrap_or_default();
+            self.housekeeping = false;
+            for waiter in lost {
+                hub.tell(self.group, waiter, Verdict::Elsewhere(None));
+            }
+        }
+        Vec::new()
+    }
+
+    /// A snapshot has replaced the state: what became of the proposals that it covers is not known here.
+    pub(crate) fn forget_inflight(&mut self, hub: &mut Hub) {
+        for inflight in std::mem::take(&mut self.inflight) {
+            for waiter in inflight.waiters {
+                hub.tell(self.group, waiter, Verdict::Unknown);
+            }
+        }
+        self.housekeeping = false;
+    }
+
+    // Keeping house.
+
+    /// Gives up waiting for what has waited too long; the proposals may still be carried out.
+    pub fn time_out(&mut self, hub: &mut Hub) {
+        let limit = hub.config.request_timeout;
+        for inflight in &mut self.inflight {
+            if hub.now.since(inflight.since) < limit {
+                break;
+            }
+            for waiter in &mut inflight.waiters {
+                hub.tell(self.group, std::mem::replace(waiter, Waiter::Nobody), Verdict::Unknown);
+            }
+        }
+    }
+
+    /// Logs that keys have expired, if some have and this copy leads.
+    pub fn expire(&mut self, hub: &mut Hub) {
+        if self.housekeeping || hub.clock_off || !self.serves() {
+            return;
+        }
+        let Some(keyspace) = self.machine.keyspace() else { return };
+        let wall = hub.wall().max(self.last_time);
+        if keyspace.next_expiry().is_none_or(|first| first > wall) {
+            return;
+        }
+        let keys = keyspace.expired(wall, EXPIRE_KEYS_MAX);
+        if keys.is_empty() {
+            return;
+        }
+        hub.counters.expired += keys.len() as u64;
+        let op = Op::Expire(keys.iter().map(|(database, key)| (*database, &key[..])).collect());
+        let mut bytes = Vec::new();
+        encode_op(&mut bytes, &op);
+        self.housekeeping = true;
+        self.last_time = wall;
+        self.write_encoded(hub, Waiter::Nobody, None, &bytes);
+    }
+
+    /// Lets go of log entries in memory that no follower is likely to need.
+    pub(crate) fn tend_cache(&mut self, config: &crate::Config) {
+        let kept = self.raft.log_bytes() as u64;
+        if kept > config.log_cache_bytes {
+            self.raft.release_cached(self.machine.applied);
+        }
+    }
+
+    /// Panics naming the broken invariant.
+    pub fn check(&self) {
+        if let Some(keyspace) = self.machine.keyspace() {
+            keyspace.check();
+        }
+        base::invariant!(
+            "a group's machine has applied what its Raft says",
+            self.machine.applied == self.raft.applied_index() || self.install.is_some(),
+            "{}: {:?} {:?}",
+            self.group,
+            self.machine.applied,
+            self.raft.applied_index()
+        );
+    }
+
+    /// When a key of this copy expires next, if it leads.
+    pub fn next_expiry(&self) -> Option<UnixMillis> {
+        if self.housekeeping || !self.serves() {
+            return None;
+        }
+        self.machine.keyspace()?.next_expiry()
+    }
+}

@@ -1,0 +1,113 @@
+//! The leader's side of the lanes: requests of gateways, in the order in which each gateway sent them.
+//!
+//! A write is proposed if it is the next of its lane, answered from memory if it was done before, and refused if
+//! something before it is missing. While a read of a lane asks a majority, what comes behind it in the lane waits, so
+//! that no later write of the same connection overtakes it.
+
+use crate::hub::{Hub, Verdict, Waiter};
+use crate::op::Provenance;
+use crate::replica::Replica;
+use crate::wire::{Ask, Request};
+use base::{NodeId, SessionId};
+use std::collections::VecDeque;
+
+/// What this leader has seen of one gateway's lane, in this term.
+#[derive(Debug)]
+pub struct Served {
+    session: SessionId,
+    /// The last write that was proposed here, or applied before this term.
+    last: u64,
+    /// What waits behind a read.
+    held: VecDeque<Request>,
+}
+
+impl Replica {
+    /// Takes a request from a gateway's lane.
+    pub fn serve(&mut self, hub: &mut Hub, request: Request) {
+        let waiter = Waiter::Remote { session: request.session, id: request.id };
+        if !self.serves() {
+            hub.tell(self.group, waiter, Verdict::Elsewhere(None));
+            return;
+        }
+        let known = self.served.get(&request.session.node);
+        if known.is_some_and(|known| known.session.start > request.session.start) {
+            hub.tell(self.group, waiter, Verdict::Unknown);
+            return;
+        }
+        if known.is_none_or(|known| known.session != request.session) {
+            let last = self.machine.last_sequence(request.session);
+            let served = Served { session: request.session, last, held: VecDeque::new() };
+            self.served.insert(request.session.node, served);
+        }
+        let is_write = matches!(request.ask, Ask::Write { .. });
+        let session = request.session;
+        let waits = self.held_of(session).is_some_and(|held| !held.is_empty())
+            || (is_write && self.asks_majority_for(session.node));
+        if !waits {
+            self.serve_next(hub, request);
+        } else if let Some(served) = self.served.get_mut(&session.node) {
+            served.held.push_back(request);
+        }
+    }
+
+    fn held_of(&self, session: SessionId) -> Option<&VecDeque<Request>> {
+        self.served.get(&session.node).map(|served| &served.held)
+    }
+
+    /// Goes on with lanes that were held up by a read.
+    pub(crate) fn serve_held(&mut self, hub: &mut Hub) {
+        let nodes: Vec<NodeId> =
+            self.served.iter().filter(|(_, lane)| !lane.held.is_empty()).map(|(node, _)| *node).collect();
+        for node in nodes {
+            while let Some(served) = self.served.get_mut(&node) {
+                let Some(first) = served.held.front() else { break };
+                if matches!(first.ask, Ask::Write { .. }) && self.asks_majority_for(node) {
+                    break;
+                }
+                let Some(request) = self.served.get_mut(&node).and_then(|served| served.held.pop_front()) else { break };
+                self.serve_next(hub, request);
+            }
+        }
+    }
+
+    /// This copy leads no more: what was held up must be asked elsewhere.
+    pub(crate) fn stop_serving(&mut self, hub: &mut Hub) {
+        for served in std::mem::take(&mut self.served).into_values() {
+            for request in served.held {
+                let waiter = Waiter::Remote { session: request.session, id: request.id };
+                hub.tell(self.group, waiter, Verdict::Elsewhere(None));
+            }
+        }
+    }
+
+    fn serve_next(&mut self, hub: &mut Hub, request: Request) {
+        let Request { session, id, floor, ask, .. } = request;
+        let waiter = Waiter::Remote { session, id };
+        let served = self.served.get_mut(&session.node).expect("the lane is known");
+        let reached = served.last.max(floor.saturating_sub(1));
+        match ask {
+            Ask::Write { sequence, op } if sequence > served.last => {
+                if sequence > reached + 1 {
+                    hub.tell(self.group, waiter, Verdict::Gap);
+                    return;
+                }
+                served.last = sequence;
+                self.write_encoded(hub, waiter, Some(Provenance { session, sequence, floor }), &op);
+            }
+            Ask::Write { sequence, .. } => match self.machine.reply_of(session, sequence) {
+                Some(reply) => hub.tell(self.group, waiter, Verdict::Done(reply)),
+                // It is on its way and will be answered when it is applied; or the gateway gave it up.
+                None if sequence > self.machine.last_sequence(session) => {}
+                None => hub.tell(self.group, waiter, Verdict::Unknown),
+            },
+            Ask::Read { after, query } => {
+                if after > reached {
+                    hub.tell(self.group, waiter, Verdict::Gap);
+                    return;
+                }
+                let ordered = served.last > self.machine.last_sequence(session);
+                self.read(hub, waiter, query, ordered);
+            }
+        }
+    }
+}

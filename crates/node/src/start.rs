@@ -1,0 +1,184 @@
+//! How a node begins: the first things that a founder or a newcomer writes to its disk, and the way from what a disk
+//! holds to copies that take part.
+
+use crate::api::{Config, Level};
+use crate::hub::Waiter;
+use crate::machine::{Machine, State};
+use crate::meta::{Meta, MetaCommand};
+use crate::node::{Copy, Node};
+use crate::op::Op;
+use crate::replica::Replica;
+use base::codec::Encode;
+use base::{GroupId, HardState, Index, Membership, NodeId, ReplicaId, Rng, Term};
+use bytes::Bytes;
+use keyspace::Keyspace;
+use raft::Raft;
+use std::collections::BTreeMap;
+use storage::{ChunkInfo, Identity, Op as DiskOp, RecoveredGroup, SnapshotId, SnapshotRecord};
+
+/// A copy whose snapshot is being read from the disk.
+#[derive(Debug)]
+pub struct Loading {
+    id: ReplicaId,
+    recovered: RecoveredGroup,
+    record: SnapshotRecord,
+    next: u32,
+    machine: Option<Machine>,
+}
+
+impl Node {
+    /// The first operations of a node that founds a cluster of one: to be written to an empty store, in one write, which
+    /// is then opened anew. Every group begins as if a snapshot of nothing had been taken at index 1.
+    pub fn found(config: &Config, cluster: u128) -> Vec<DiskOp> {
+        let mut rng = Rng::new(config.seed ^ cluster as u64 ^ (cluster >> 64) as u64);
+        let hash_key = [rng.next_u64(), rng.next_u64()];
+        let meta = Meta::founding(config, cluster, hash_key);
+        let mut ops = vec![DiskOp::Identity(Identity { cluster, node: NodeId(1), start: 0, settings: Bytes::new() })];
+        for (group, placement) in meta.placement() {
+            for replica in placement.all() {
+                let state = match group.is_meta() {
+                    true => State::Meta(Box::new(meta.clone())),
+                    false => State::Shard(Keyspace::new(hash_key)),
+                };
+                ops.extend(found_group(*group, replica, state));
+            }
+        }
+        ops
+    }
+
+    /// The first operation of a node that a cluster has welcomed.
+    pub fn join(cluster: u128, node: NodeId) -> Vec<DiskOp> {
+        vec![DiskOp::Identity(Identity { cluster, node, start: 0, settings: Bytes::new() })]
+    }
+
+    /// Reads what the disk holds of every group.
+    pub(crate) fn begin_loading(&mut self, _cluster: u128, groups: BTreeMap<GroupId, RecoveredGroup>) {
+        for (group, mut recovered) in groups {
+            self.ensure_group(group);
+            let id = recovered.replica;
+            if let Some(why) = recovered.damaged.take() {
+                self.replace_damaged(group, id, &why);
+                continue;
+            }
+            match recovered.snapshot.take() {
+                Some(record) => {
+                    let loading = Loading { id, recovered, record, next: 0, machine: None };
+                    let first = loading.record.id();
+                    self.replicas[group.0 as usize] = Copy::Loading(Box::new(loading));
+                    self.read_chunk(group, first, 0);
+                }
+                None => self.enliven_loaded(group, id, recovered, SnapshotRecord::default(), Machine::new(State::Blank)),
+            }
+        }
+    }
+
+    /// What can't be trusted doesn't take part: the copy is forgotten, and meta is asked for a new one in its place.
+    fn replace_damaged(&mut self, group: GroupId, replica: ReplicaId, why: &str) {
+        self.hub.note(
+            Level::Error,
+            format!("this node's copy of {group} can't be trusted ({why}): it comes back as a new one, from the others"),
+        );
+        self.hub.disk_ops.push(DiskOp::DropReplica { group });
+        self.note_generation(group, replica.generation);
+        let command = MetaCommand::ReplaceReplica { group, replica }.to_bytes();
+        self.write(GroupId::META, Waiter::Nobody, &Op::Meta(&command));
+    }
+
+    /// A piece of a snapshot was read; `None` if it couldn't be.
+    pub(crate) fn loaded(&mut self, group: GroupId, bytes: Option<Bytes>) {
+        let Some(Copy::Loading(loading)) = self.replicas.get_mut(group.0 as usize) else { return };
+        let read = match (bytes, &mut loading.machine) {
+            (None, _) => Err("a piece of its snapshot can't be read".to_string()),
+            (Some(bytes), None) => match Machine::from_header(bytes) {
+                Ok(machine) => {
+                    loading.machine = Some(machine);
+                    Ok(())
+                }
+                Err(error) => Err(error.to_string()),
+            },
+            (Some(bytes), Some(machine)) => machine.load_chunk(&bytes).map_err(|error| error.to_string()),
+        };
+        if let Err(why) = read {
+            let id = loading.id;
+            self.replicas[group.0 as usize] = Copy::None;
+            self.replace_damaged(group, id, &why);
+            return;
+        }
+        loading.next += 1;
+        if (loading.next as usize) < loading.record.chunks.len() {
+            let (id, next) = (loading.record.id(), loading.next);
+            self.read_chunk(group, id, next);
+            return;
+        }
+        let Copy::Loading(loading) = std::mem::replace(&mut self.replicas[group.0 as usize], Copy::None) else { return };
+        let Loading { id, recovered, record, machine, .. } = *loading;
+        let machine = machine.expect("a snapshot's first piece was loaded");
+        self.enliven_loaded(group, id, recovered, record, machine);
+    }
+
+    fn enliven_loaded(
+        &mut self,
+        group: GroupId,
+        id: ReplicaId,
+        recovered: RecoveredGroup,
+        record: SnapshotRecord,
+        machine: Machine,
+    ) {
+        let log_bytes = recovered.entries.iter().map(|entry| entry.weight() as u64).sum();
+        let has_snapshot = record.index > Index::ZERO;
+        let raft = self.make_raft(
+            id,
+            group,
+            raft::Recovered {
+                hard_state: recovered.hard_state,
+                membership: record.membership.clone(),
+                snapshot_index: record.index,
+                snapshot_term: record.term,
+                snapshot_manifest: if has_snapshot { record.to_bytes() } else { Bytes::new() },
+                entries: recovered.entries,
+                doubtful_tail: recovered.doubt.map(|doubt| raft::DoubtfulTail { last: doubt.last }),
+            },
+        );
+        let mut replica = Replica::new(group, raft, machine);
+        replica.log_bytes = log_bytes;
+        replica.applied_term = record.term;
+        replica.snapshot_bytes = record.chunks.iter().map(|chunk| chunk.bytes).sum();
+        self.enliven(replica);
+    }
+
+    pub(crate) fn make_raft(&mut self, id: ReplicaId, group: GroupId, recovered: raft::Recovered) -> Raft {
+        let config = &self.hub.config;
+        let seed = self.hub.rng.next_u64() ^ u64::from(group.0);
+        let config = raft::Config {
+            election_timeout: config.election_timeout,
+            heartbeat_interval: config.heartbeat_interval,
+            clock_drift_permille: config.clock_drift_permille,
+            lease_reads: config.lease_reads,
+            #[cfg(feature = "bugs")]
+            bugs: config.bugs.raft,
+            ..raft::Config::new(id, seed)
+        };
+        Raft::new(config, recovered, self.hub.now)
+    }
+}
+
+/// What makes a group's first copy: it is born with a snapshot of its empty state.
+fn found_group(group: GroupId, replica: ReplicaId, state: State) -> Vec<DiskOp> {
+    let snapshot = SnapshotId { index: Index(1), term: Term(1) };
+    let mut machine = Machine::new(state);
+    machine.applied = snapshot.index;
+    machine.begin_snapshot();
+    let mut ops = vec![DiskOp::CreateReplica { group, replica }];
+    let mut chunks = Vec::new();
+    while let Some(chunk) = machine.next_chunk(usize::MAX) {
+        chunks.push(ChunkInfo::of(&chunk));
+        let number = chunks.len() as u32 - 1;
+        ops.push(DiskOp::SnapshotChunk { group, snapshot, number, bytes: Bytes::from(chunk) });
+    }
+    let membership = Membership::of_voters([replica]);
+    let record = SnapshotRecord { index: snapshot.index, term: snapshot.term, membership, chunks };
+    ops.push(DiskOp::SnapshotDone { group, snapshot: record, reset_log: true });
+    let state = HardState { term: snapshot.term, vote: None, commit: snapshot.index };
+    ops.push(DiskOp::HardState { group, state });
+    ops
+}

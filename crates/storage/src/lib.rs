@@ -12,6 +12,8 @@
 
 /// The bytes of one batch.
 mod batch;
+/// Verifies a stopped node's directories.
+pub mod check;
 /// What the store asks of a disk, and how a disk says no.
 pub mod disk;
 /// Why opening, writing or reading failed, as sentences for the person who reads them.
@@ -45,6 +47,7 @@ pub mod store;
 /// Which directories there are, and which of them hold the newest.
 mod survey;
 
+pub use check::{CheckReport, GroupReport, check};
 pub use disk::{Disk, DiskFile, LockError};
 pub use error::{OpenError, ReadError, WriteError};
 pub use op::{

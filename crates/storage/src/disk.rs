@@ -19,8 +19,8 @@ pub trait Disk {
 
     /// What to call it in messages: its path.
     fn name(&self) -> String;
-    /// Takes exclusive possession until the value is dropped or its process ends. The directory is created if its
-    /// parent is there.
+    /// Takes exclusive possession until the value is dropped or its process ends. The directory is created if it isn't
+    /// there.
     fn lock(&mut self) -> Result<(), LockError>;
     /// The names of the files in it, in any order; the lock's own file isn't one of them.
     fn list(&self) -> io::Result<Vec<String>>;

@@ -97,6 +97,22 @@ pub enum Failure {
     Read(ReadError),
 }
 
+impl DiskRequest {
+    /// About how many bytes it makes the disk write; what bounds a batch.
+    pub fn weight(&self) -> usize {
+        let DiskRequest::Write { ops, .. } = self else { return 0 };
+        let mut bytes = 0;
+        for op in ops {
+            bytes += match op {
+                Op::Append { entries, .. } => entries.iter().map(Entry::weight).sum(),
+                Op::SnapshotChunk { bytes, .. } => bytes.len(),
+                _ => 64,
+            };
+        }
+        bytes
+    }
+}
+
 impl<D: Disk> Store<D> {
     /// Answers all of `batch` into `out`: the writes together, as one batch with one sync, then the reads, which see
     /// what was written. If there is no room for all the writes together, each is tried alone, so that those which free

@@ -1,0 +1,64 @@
+use super::{RealDisk, spawn};
+use base::log::Payload;
+use base::{Entry, GroupId, Index, ReplicaId, Term};
+use bytes::Bytes;
+use std::sync::mpsc::channel;
+use storage::{DiskCompletion, DiskRequest, Op, OpenError, Options, Store, Token};
+
+const GROUP: GroupId = GroupId(1);
+
+fn entry(index: u64) -> Entry {
+    let payload = Payload::Command(Bytes::from(format!("entry {index}")));
+    Entry { term: Term(1), index: Index(index), payload }
+}
+
+fn options() -> Options {
+    Options { segment_bytes: 64 << 10, ..Options::default() }
+}
+
+#[test]
+fn what_the_thread_acknowledged_is_there_after_a_restart() {
+    let dir = crate::test_dir("disk");
+    let nested = dir.join("some").join("where");
+    let (store, _) = Store::open(vec![RealDisk::new(&nested)], options()).unwrap();
+    let (sender, completions) = channel();
+    let disk = spawn(store, Box::new(move |completion| sender.send(completion).unwrap())).unwrap();
+    let create = Op::CreateReplica { group: GROUP, replica: ReplicaId::new(1, 1) };
+    disk.submit(DiskRequest::Write { token: Token(0), ops: vec![create] });
+    for index in 1..=1000 {
+        let ops = vec![Op::Append { group: GROUP, entries: vec![entry(index)] }];
+        disk.submit(DiskRequest::Write { token: Token(index), ops });
+    }
+    for token in 0..=1000 {
+        let completion = completions.recv().unwrap();
+        assert!(
+            matches!(&completion, DiskCompletion::Written { token: Token(found), .. } if *found == token),
+            "{completion:?}"
+        );
+    }
+    let error = Store::open(vec![RealDisk::new(&nested)], options()).unwrap_err();
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+    disk.close();
+    let (_store, recovery) = Store::open(vec![RealDisk::new(&nested)], options()).unwrap();
+    assert_eq!(recovery.groups[&GROUP].entries.len(), 1000);
+    assert!(recovery.notes.is_empty(), "{:?}", recovery.notes);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn two_real_directories_mirror_each_other_and_a_lost_one_comes_back() {
+    let dir = crate::test_dir("mirrors");
+    let disks = || vec![RealDisk::new(dir.join("a")), RealDisk::new(dir.join("b"))];
+    let (mut store, _) = Store::open(disks(), options()).unwrap();
+    let create = Op::CreateReplica { group: GROUP, replica: ReplicaId::new(1, 1) };
+    let entries = (1..=100).map(entry).collect();
+    store.write(&[create, Op::Append { group: GROUP, entries }]).unwrap();
+    drop(store);
+    std::fs::remove_dir_all(dir.join("a")).unwrap();
+    let (store, recovery) = Store::open(disks(), options()).unwrap();
+    assert_eq!(recovery.groups[&GROUP].entries.len(), 100);
+    drop(store);
+    let (_store, recovery) = Store::open(vec![RealDisk::new(dir.join("a"))], options()).unwrap();
+    assert_eq!(recovery.groups[&GROUP].entries.len(), 100);
+    std::fs::remove_dir_all(dir).unwrap();
+}

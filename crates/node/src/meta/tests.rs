@@ -333,3 +333,15 @@ fn the_bytes_of_commands_and_outcomes_are_pinned() {
     assert!(MetaCommand::from_bytes(Bytes::from_static(&[1, 99])).is_err());
     assert!(MetaCommand::from_bytes(Bytes::from_static(&[9, 6, 0, 0, 0, 0])).is_err());
 }
+
+#[test]
+fn the_bytes_of_the_state_are_pinned() {
+    let mut meta = founded(2);
+    join(&mut meta, 2, 20);
+    join(&mut meta, 2, 21);
+    apply(&mut meta, MetaCommand::Set { key: "k".to_string(), value: "v".to_string() });
+    let hex: String = meta.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let golden: String = include_str!("golden/state-1.hex").split_whitespace().collect();
+    assert_eq!(hex, golden, "the state is written otherwise than version 1 says");
+    assert_eq!(meta.digest(), 13_663_504_657_300_416_943);
+}

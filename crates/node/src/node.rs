@@ -203,6 +203,12 @@ impl Node {
     /// A copy comes to life.
     pub(crate) fn enliven(&mut self, replica: Replica) {
         let group = replica.group;
+        #[cfg(feature = "bugs")]
+        let replica = {
+            let mut replica = replica;
+            replica.machine.bugs = self.hub.config.bugs;
+            replica
+        };
         self.ensure_group(group);
         self.note_generation(group, replica.id().generation);
         self.replicas[group.0 as usize] = Copy::Live(Box::new(replica));

@@ -70,7 +70,13 @@ impl Replica {
         let term = self.applied_term;
         #[cfg(feature = "bugs")]
         let index = self.mislabel(index);
+        #[cfg(feature = "bugs")]
+        let applied = std::mem::replace(&mut self.machine.applied, index);
         self.machine.begin_snapshot();
+        #[cfg(feature = "bugs")]
+        {
+            self.machine.applied = applied;
+        }
         self.log_bytes = 0;
         self.taking = Some(Taking {
             id: SnapshotId { index, term },
@@ -282,6 +288,10 @@ impl Replica {
         if machine.applied != install.record.index {
             hub.fatal(format!("{}: a snapshot isn't of the entry that it names; nothing was served from it", self.group));
             return;
+        }
+        #[cfg(feature = "bugs")]
+        {
+            machine.bugs = hub.config.bugs;
         }
         std::mem::swap(&mut self.machine, &mut machine);
         self.snapshot_bytes = install.record.chunks.iter().map(|chunk| chunk.bytes).sum();

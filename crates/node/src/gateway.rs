@@ -2,6 +2,7 @@
 //! lane, to all shards, or to an answer right here. Every node is a gateway for every key.
 
 use crate::api::{ClientId, Effect};
+use crate::disk::DiskQueue;
 use crate::hub::{Verdict, Waiter, Work};
 use crate::lanes::{self, Lane};
 use crate::node::{Copy, Node};
@@ -325,7 +326,11 @@ impl Node {
     /// Has a group do something: here if its leader is here, or by the lane.
     pub(crate) fn write(&mut self, group: GroupId, waiter: Waiter, op: &Op<'_>) {
         if let Some(replica) = leader(&mut self.replicas, &self.lanes, group) {
-            replica.write(&mut self.hub, waiter, op);
+            if self.hub.disk.is_full() {
+                self.hub.tell(group, waiter, Verdict::Refused(DiskQueue::full_error()));
+            } else {
+                replica.write(&mut self.hub, waiter, op);
+            }
             return;
         }
         let mut bytes = Vec::new();

@@ -3,6 +3,7 @@
 
 use crate::api::{Config, Effect, Level};
 use crate::clients::{Clients, Ticket};
+use crate::disk::DiskQueue;
 use crate::machine::WallClock;
 use crate::overview::Counters;
 use crate::wire::{Answer, ChunkName, PeerMessage, Reply};
@@ -75,6 +76,8 @@ pub struct Peer {
     pub up_since: Time,
     /// How far its wall clock was ahead of ours when it last said, in milliseconds.
     pub clock_ahead_ms: Option<i64>,
+    /// For how many looks in a row it was silent for too long.
+    pub silent_looks: u32,
     frame: Vec<u8>,
 }
 
@@ -153,6 +156,8 @@ pub struct Hub {
     pub disk_writes: BTreeMap<Token, DiskWrite>,
     /// What the disk was asked to read, and what for.
     pub disk_reads: BTreeMap<Token, DiskRead>,
+    /// The writes under way, and whether there is room for more.
+    pub disk: DiskQueue,
     next_token: u64,
     /// Who leads which group.
     pub leaders: Vec<LeaderHint>,
@@ -183,6 +188,7 @@ impl Hub {
             disk_marks: Vec::new(),
             disk_writes: BTreeMap::new(),
             disk_reads: BTreeMap::new(),
+            disk: DiskQueue::default(),
             next_token: 0,
             leaders: vec![LeaderHint::default(); groups],
             verdicts: VecDeque::new(),
@@ -267,19 +273,22 @@ impl Hub {
         if self.disk_ops.is_empty() && self.disk_marks.is_empty() {
             return;
         }
-        let token = self.disk_token();
-        self.disk_writes.insert(token, DiskWrite::Raft(std::mem::take(&mut self.disk_marks)));
+        let waits = DiskWrite::Raft(std::mem::take(&mut self.disk_marks));
         let ops = std::mem::take(&mut self.disk_ops);
-        self.counters.disk_writes += 1;
-        self.out.push(Effect::Disk(DiskRequest::Write { token, ops }));
+        self.write_disk(waits, ops);
     }
 
     /// Writes a part of a snapshot, behind all that was given to the disk before.
     pub fn write_apart(&mut self, group: GroupId, op: DiskOp, sealed: bool) {
         self.flush_disk();
+        self.write_disk(DiskWrite::Snapshot { group, sealed }, vec![op]);
+    }
+
+    fn write_disk(&mut self, waits: DiskWrite, ops: Vec<DiskOp>) {
         let token = self.disk_token();
-        self.disk_writes.insert(token, DiskWrite::Snapshot { group, sealed });
-        self.out.push(Effect::Disk(DiskRequest::Write { token, ops: vec![op] }));
+        self.counters.disk_writes += 1;
+        self.disk_writes.insert(token, waits);
+        self.disk.write(token, ops, &mut self.out);
     }
 
     /// Reads entries that memory no longer has.
@@ -334,7 +343,7 @@ impl Hub {
 impl Peer {
     /// A member with which there is no link yet.
     pub fn new(now: Time) -> Self {
-        Self { up: false, heard: now, up_since: now, clock_ahead_ms: None, frame: Vec::new() }
+        Self { up: false, heard: now, up_since: now, clock_ahead_ms: None, silent_looks: 0, frame: Vec::new() }
     }
 
     /// Drops what waits, as a broken link does.

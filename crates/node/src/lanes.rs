@@ -29,7 +29,6 @@ pub struct Lane {
     /// How many at the front were sent to `target`.
     sent: usize,
     target: Option<NodeId>,
-    sent_at: Time,
     not_before: Time,
 }
 
@@ -39,8 +38,8 @@ struct Waiting {
     waiter: Waiter,
     since: Time,
     ask: Ask,
-    /// Whether it was ever sent, so that it may have been done.
-    risked: bool,
+    /// When it was sent last; if ever, it may have been done.
+    sent_at: Option<Time>,
 }
 
 impl Lane {
@@ -53,7 +52,6 @@ impl Lane {
             waiting: VecDeque::new(),
             sent: 0,
             target: None,
-            sent_at: Time::ZERO,
             not_before: Time::ZERO,
         }
     }
@@ -78,7 +76,7 @@ impl Lane {
             }
             Work::Read(query) => Ask::Read { after: self.next_sequence - 1, query },
         };
-        self.waiting.push_back(Waiting { id: self.next_id, waiter, since, ask, risked: false });
+        self.waiting.push_back(Waiting { id: self.next_id, waiter, since, ask, sent_at: None });
         self.next_id += 1;
     }
 
@@ -97,14 +95,16 @@ impl Lane {
         if self.waiting.is_empty() || hub.now < self.not_before {
             return Vec::new();
         }
-        if self.target != Some(leader) || (self.sent > 0 && hub.now.since(self.sent_at) > REPEAT) {
+        let oldest = self.waiting.front().and_then(|first| first.sent_at);
+        let lost = self.sent > 0 && oldest.is_some_and(|at| hub.now.since(at) > REPEAT);
+        if self.target != Some(leader) || lost {
             self.rewind(hub);
             self.target = Some(leader);
         }
         let floor = self.floor();
         let mut due = Vec::new();
         for waiting in self.waiting.iter_mut().skip(self.sent) {
-            waiting.risked = true;
+            waiting.sent_at = Some(hub.now);
             due.push(Request {
                 group: self.group,
                 session: hub.session,
@@ -115,7 +115,6 @@ impl Lane {
         }
         if !due.is_empty() {
             self.sent = self.waiting.len();
-            self.sent_at = hub.now;
         }
         due
     }
@@ -125,7 +124,7 @@ impl Lane {
         self.sent = 0;
         let mut writers = BTreeSet::new();
         let mut overtaken = Vec::new();
-        for waiting in self.waiting.iter().rev().filter(|waiting| waiting.risked) {
+        for waiting in self.waiting.iter().rev().filter(|waiting| waiting.sent_at.is_some()) {
             let Waiter::Client(ticket) = waiting.waiter else { continue };
             match waiting.ask {
                 Ask::Write { .. } => {
@@ -189,7 +188,7 @@ impl Lane {
             .iter()
             .filter(|waiting| {
                 // Reads change nothing: without a leader they are as unexecuted as if never sent.
-                let unsent = !waiting.risked || matches!(waiting.ask, Ask::Read { .. });
+                let unsent = waiting.sent_at.is_none() || matches!(waiting.ask, Ask::Read { .. });
                 hub.now.since(waiting.since) >= limit || (leaderless && unsent)
             })
             .map(|waiting| waiting.id)
@@ -197,7 +196,7 @@ impl Lane {
         for id in hopeless {
             let Some(waiting) = self.take(id) else { continue };
             let verdict = match waiting.ask {
-                Ask::Write { .. } if waiting.risked => Verdict::Unknown,
+                Ask::Write { .. } if waiting.sent_at.is_some() => Verdict::Unknown,
                 _ if leaderless => Verdict::Refused(no_quorum(self.group)),
                 _ => Verdict::Refused(try_again()),
             };

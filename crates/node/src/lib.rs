@@ -35,6 +35,8 @@ pub mod meta;
 pub mod wire;
 /// What all parts share.
 pub mod hub;
+/// Writes to the disk, in their order, also over a full disk.
+pub mod disk;
 /// Composition and dispatch.
 pub mod node;
 /// How a node begins.

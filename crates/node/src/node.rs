@@ -29,8 +29,8 @@ const TICK: Duration = Duration::from_millis(25);
 /// A link must have been up for so long before leadership is handed to its other end, so that a node that has just
 /// come back isn't burdened at once.
 const SETTLE: Duration = Duration::from_millis(500);
-/// A write that found the disk full is tried again after this.
-const FULL_RETRY: Duration = Duration::from_millis(500);
+/// A link is silent if so many looks in a row found it so; one alone may only say that this node itself was stopped.
+const SILENT_LOOKS: u32 = 2;
 
 /// One member of a cluster: its copies of groups, its clients, its links.
 #[derive(Debug)]
@@ -76,10 +76,6 @@ pub(crate) struct DiskState {
     pub log_bytes: u64,
     pub degraded: Vec<String>,
     pinned: BTreeSet<GroupId>,
-    /// What was written and not yet answered, in order, so that it can be written again once a full disk has room.
-    pending: BTreeMap<Token, Vec<DiskOp>>,
-    full_since: Option<Time>,
-    retry_at: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -309,7 +305,12 @@ impl Node {
                 self.lanes_dirty.insert(reply.group);
             }
             PeerMessage::Reply(_) => {}
-            PeerMessage::ChunkRequest(name) => serve_piece(&mut self.hub, from, name),
+            PeerMessage::ChunkRequest(name) => {
+                if let Some(replica) = self.replicas.get_mut(name.group.0 as usize).and_then(Copy::live) {
+                    replica.piece_served_at = self.hub.now;
+                    serve_piece(&mut self.hub, from, name);
+                }
+            }
             PeerMessage::Chunk { name, bytes } => {
                 if let Some(replica) = self.replicas.get_mut(name.group.0 as usize).and_then(Copy::live) {
                     replica.piece_arrived(&mut self.hub, name, bytes);
@@ -397,16 +398,32 @@ impl Node {
         let leads = leads.map(|replica| Lead { group: replica.group, term: replica.raft.term() }).collect();
         let message = PeerMessage::Beat { wall_ms: self.hub.wall().0, leads };
         let peers: Vec<NodeId> = self.hub.peers.keys().copied().collect();
-        let silence = self.hub.config.heartbeat_interval * 2 + TICK;
         for node in peers {
             self.hub.send(node, &message);
-            let Some(peer) = self.hub.peers.get(&node) else { continue };
-            if peer.up && self.hub.now.since(peer.heard.max(peer.up_since)) > silence {
-                self.peer_down(node);
-                self.hub.out.push(Effect::Relink { node });
-            }
         }
         self.judge_clock();
+    }
+
+    /// Replaces links on which nothing has come for two heartbeats.
+    fn replace_silent_links(&mut self) {
+        let silence = self.hub.config.heartbeat_interval * 2;
+        let now = self.hub.now;
+        let mut silent = Vec::new();
+        for (node, peer) in &mut self.hub.peers {
+            if !peer.up || now.since(peer.heard.max(peer.up_since)) <= silence {
+                peer.silent_looks = 0;
+                continue;
+            }
+            peer.silent_looks += 1;
+            if peer.silent_looks > SILENT_LOOKS {
+                peer.silent_looks = 0;
+                silent.push(*node);
+            }
+        }
+        for node in silent {
+            self.peer_down(node);
+            self.hub.out.push(Effect::Relink { node });
+        }
     }
 
     /// Whether this node's clock is off from the majority's: the median of all clocks, its own among them.
@@ -484,7 +501,10 @@ impl Node {
     fn disk_done(&mut self, completion: DiskCompletion) {
         match completion {
             DiskCompletion::Written { token, report } => {
-                self.disk.pending.remove(&token);
+                self.hub.disk.written(token);
+                if self.hub.disk.has_room(&mut self.hub.out) {
+                    self.hub.note(Level::Info, "the disk has room again; writes go on");
+                }
                 self.disk.log_bytes = report.log_bytes;
                 for note in report.notes {
                     self.hub.note(Level::Warn, note.0);
@@ -534,14 +554,12 @@ impl Node {
                 self.disk_read(token, None, None);
             }
             Failure::Write(error @ WriteError::Full(_)) => {
-                if self.disk.full_since.is_none() {
-                    self.disk.full_since = Some(self.hub.now);
+                if self.hub.disk.found_full(token, self.hub.now) {
                     self.hub.note(
                         Level::Error,
-                        format!("{error}; nothing acknowledged is lost. Writes wait and are refused until there is room"),
+                        format!("{error}; nothing acknowledged is lost. Writes are refused until there is room"),
                     );
                 }
-                self.disk.retry_at = Some(self.hub.now + FULL_RETRY);
             }
             Failure::Write(error) => self.hub.fatal(error.to_string()),
         }
@@ -557,6 +575,7 @@ impl Node {
             self.next_beat = now + self.hub.config.heartbeat_interval;
             self.beat();
         }
+        self.replace_silent_links();
         let placements: BTreeMap<GroupId, crate::meta::Placement> =
             self.meta().map(|meta| meta.placement().clone()).unwrap_or_default();
         let log_bytes_max = self.hub.config.log_bytes_max;
@@ -577,7 +596,7 @@ impl Node {
         }
         self.tend_lanes();
         self.tend_loading();
-        self.tend_disk();
+        self.hub.disk.retry(now, &mut self.hub.out);
         self.tend_stopping();
     }
 
@@ -599,15 +618,6 @@ impl Node {
                 self.lanes[at].give_up(&mut self.hub, missing);
                 self.lanes_dirty.insert(group);
             }
-        }
-    }
-
-    fn tend_disk(&mut self) {
-        let Some(at) = self.disk.retry_at.filter(|at| self.hub.now >= *at) else { return };
-        let _ = at;
-        self.disk.retry_at = None;
-        for (token, ops) in &self.disk.pending {
-            self.hub.out.push(Effect::Disk(DiskRequest::Write { token: *token, ops: ops.clone() }));
         }
     }
 
@@ -823,7 +833,6 @@ impl Core for Node {
         }
         self.hub.counters.clients = self.hub.clients.len() as u64;
         self.hub.flush(out);
-        self.remember_writes(out);
     }
 
     fn deadline(&self) -> Option<Time> {
@@ -855,16 +864,6 @@ impl Core for Node {
 }
 
 impl Node {
-    /// Keeps what the disk was given until it is durable, and while the disk is full keeps it back: what comes later
-    /// must not be written before what came earlier.
-    fn remember_writes(&mut self, out: &mut Outbox<Effect>) {
-        for effect in out.as_slice() {
-            if let Effect::Disk(DiskRequest::Write { token, ops }) = effect {
-                self.disk.pending.insert(*token, ops.clone());
-            }
-        }
-    }
-
     /// What every group of this node has applied, and a digest of its state, for checkers.
     pub fn digests(&self) -> Vec<(GroupId, Index, u64)> {
         let live = self.replicas.iter().filter_map(Copy::as_live);

@@ -4,6 +4,7 @@
 //! something before it is missing. While a read of a lane asks a majority, what comes behind it in the lane waits, so
 //! that no later write of the same connection overtakes it.
 
+use crate::disk::DiskQueue;
 use crate::hub::{Hub, Verdict, Waiter};
 use crate::op::Provenance;
 use crate::replica::Replica;
@@ -86,6 +87,10 @@ impl Replica {
         let served = self.served.get_mut(&session.node).expect("the lane is known");
         let reached = served.last.max(floor.saturating_sub(1));
         match ask {
+            // The lane goes on without it: its floor will pass it.
+            Ask::Write { sequence, .. } if sequence > served.last && hub.disk.is_full() => {
+                hub.tell(self.group, waiter, Verdict::Refused(DiskQueue::full_error()));
+            }
             Ask::Write { sequence, op } if sequence > served.last => {
                 if sequence > reached + 1 {
                     hub.tell(self.group, waiter, Verdict::Gap);

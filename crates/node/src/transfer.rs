@@ -22,6 +22,8 @@ const WRITES_MAX: usize = 2;
 const ASKED_MAX: usize = 4;
 /// A piece that hasn't come for this long is asked for again, of somebody else if there is one.
 const PIECE_PATIENCE: Duration = Duration::from_millis(500);
+/// For so long after a piece was served a new snapshot doesn't replace the present one, unless the log grows too much.
+const SERVING: Duration = Duration::from_secs(2);
 /// A fetch that goes nowhere for this long is given up; Raft starts another.
 const FETCH_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -58,8 +60,10 @@ impl Replica {
     /// Begins a snapshot if the log has grown long enough, and goes on with one that has begun.
     pub(crate) fn tend_snapshot(&mut self, hub: &mut Hub, log_bytes_max: u64, pinned: bool) {
         let long = self.log_bytes > log_bytes_max.max(self.snapshot_bytes);
+        // A follower that fetches the present snapshot must be able to finish, or it would never catch up.
+        let busy = hub.now.since(self.piece_served_at) < SERVING && self.log_bytes < log_bytes_max * 8;
         let blank = matches!(self.machine.state, State::Blank);
-        if self.taking.is_none() && self.install.is_none() && !blank && (long || (pinned && self.log_bytes > 0)) {
+        if self.taking.is_none() && self.install.is_none() && !blank && !busy && (long || (pinned && self.log_bytes > 0)) {
             self.begin_taking();
         }
         self.go_on_taking(hub);

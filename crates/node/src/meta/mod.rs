@@ -237,7 +237,7 @@ impl Meta {
             .filter_map(move |(&group, placement)| placement.on_node(node).map(|replica| (group, replica)))
     }
 
-    /// How many copies a shard has that may vote, at the cluster's present size.
+    /// How many copies every shard shall have, at the cluster's present size.
     pub fn copies_wanted(&self) -> usize {
         self.active().count().min(placement::VOTERS)
     }

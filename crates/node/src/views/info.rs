@@ -2,7 +2,10 @@
 //! of our own for what Redis doesn't have.
 
 use super::metrics::seconds;
-use super::{REDIS_VERSION, acknowledged_on_disks, copies_held, keyspace_bytes, leaderless, split_address};
+use super::{
+    REDIS_VERSION, acknowledged_on_disks, copies_held, copies_voting, keyspace_bytes, leaderless,
+    split_address,
+};
 use crate::api::Config;
 use crate::overview::Overview;
 use std::fmt::{Display, Write};
@@ -191,6 +194,7 @@ fn sihai(fields: &mut Fields, overview: &Overview, config: &Config) {
     fields.field("shards_kept_here", kept);
     fields.field("copies_wanted", overview.copies_wanted);
     fields.field("copies_held", copies_held(overview));
+    fields.field("copies_voting", copies_voting(overview));
     let disks = acknowledged_on_disks(overview);
     let meaning = match disks {
         0 => "not known: no copy is known that votes".to_string(),

@@ -2,7 +2,7 @@
 //! what only grows ends in `_total`.
 
 use super::status::lag;
-use super::{acknowledged_on_disks, copies_held, keyspace_bytes, leaderless};
+use super::{acknowledged_on_disks, copies_held, copies_voting, keyspace_bytes, leaderless};
 use crate::overview::{Counters, GroupOverview, Overview};
 use std::fmt::{Display, Write};
 
@@ -107,8 +107,9 @@ fn of_cluster(page: &mut Page, overview: &Overview) {
     page.gauge("placement_epoch", "Changes of members and placement.", overview.epoch);
     page.gauge("shards", "Shards.", overview.shards);
     page.gauge("shards_without_leader", "Shards whose leader this node doesn't know.", leaderless(overview));
-    page.gauge("copies_wanted", "Full copies that every shard should have.", overview.copies_wanted);
-    page.gauge("copies_held", "Full copies of the shard that has the fewest.", copies_held(overview));
+    page.gauge("copies_wanted", "Copies that every shard should have.", overview.copies_wanted);
+    page.gauge("copies_held", "Copies of the shard that has the fewest.", copies_held(overview));
+    page.gauge("copies_voting", "Voting copies of the shard that has the fewest.", copies_voting(overview));
     page.gauge(
         "acknowledged_on_disks",
         "On how many nodes' disks a write is when it is acknowledged.",

@@ -44,8 +44,13 @@ fn voters(group: &GroupOverview) -> usize {
     group.copies.iter().filter(|copy| copy.voter).count()
 }
 
-/// How many full copies the shard with the fewest has.
+/// How many copies the shard with the fewest has, those included that only learn and may still be catching up.
 fn copies_held(overview: &Overview) -> usize {
+    shards(overview).map(|shard| shard.copies.len()).min().unwrap_or(0)
+}
+
+/// How many copies that vote, and so are full, the shard with the fewest has.
+fn copies_voting(overview: &Overview) -> usize {
     shards(overview).map(voters).min().unwrap_or(0)
 }
 

@@ -2,7 +2,7 @@
 //! bits are hex texts, since JavaScript's numbers don't hold them; what isn't known is `null`.
 
 use super::json::{Object, text_of};
-use super::{acknowledged_on_disks, copies_held, keyspace_bytes};
+use super::{acknowledged_on_disks, copies_held, copies_voting, keyspace_bytes};
 use crate::overview::{Counters, DatabaseOverview, GroupOverview, NodeOverview, Overview};
 use base::Index;
 
@@ -50,6 +50,7 @@ fn summary(report: &mut Object<'_>, overview: &Overview) {
     report.number("shards", overview.shards);
     report.count("copies_wanted", overview.copies_wanted);
     report.count("copies_held", copies_held(overview));
+    report.count("copies_voting", copies_voting(overview));
     report.count("acknowledged_on_disks", acknowledged_on_disks(overview));
 }
 

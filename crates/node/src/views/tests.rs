@@ -118,7 +118,7 @@ fn info_is_what_tools_parse() {
         # Keyspace|db0:keys=4,expires=1,avg_ttl=0||\
         # Sihai|sihai_version:0.1.0|cluster_id:00000000000000000000000000000abc|node_id:1|ready:0|\
         not_ready_0:node 3 can't be \"reached\"|nodes:3|nodes_linked:2|placement_epoch:3|shards:2|\
-        shards_without_leader:0|shards_kept_here:2|copies_wanted:3|copies_held:3|acknowledged_on_disks:2|\
+        shards_without_leader:0|shards_kept_here:2|copies_wanted:3|copies_held:3|copies_voting:3|acknowledged_on_disks:2|\
         durability:an acknowledged write is on 2 nodes' disks|db0_mode:consistent|\
         node1:client=10.0.0.1:6379,linked=1,leads=1,copies=3|\
         node2:client=10.0.0.2:6379,linked=1,leads=2,copies=3,clock_ahead_ms=-2|\
@@ -417,7 +417,7 @@ fn status_is_json_with_everything_in_it() {
     let expected = "{\"version\":\"0.1.0\",\"cluster\":\"00000000000000000000000000000abc\",\"node\":1,\"epoch\":3,\
         \"wall_ms\":1700000000000,\"uptime_ms\":90061500,\"ready\":false,\
         \"not_ready\":[\"node 3 can't be \\\"reached\\\"\"],\"loading\":false,\"shards\":2,\"copies_wanted\":3,\
-        \"copies_held\":1,\"acknowledged_on_disks\":1,\
+        \"copies_held\":1,\"copies_voting\":1,\"acknowledged_on_disks\":1,\
         \"nodes\":[{\"id\":1,\"me\":true,\"client\":\"10.0.0.1:6379\",\"peer\":\"10.0.0.1:16379\",\
         \"http\":\"10.0.0.1:8379\",\"linked\":true,\"silent_ms\":0,\"leads\":1,\"copies\":3,\"clock_ahead_ms\":null}],\
         \"groups\":[{\"group\":0,\"name\":\"meta\",\"slots\":[],\"leader\":2,\"term\":2,\"copies\":[\

@@ -72,7 +72,12 @@ fn describe(spec: &Spec, reply: &mut Writer<'_>) {
     for keys in spec.keys {
         describe_keys(keys, reply);
     }
-    reply.array(spec.subcommands.len());
+    // Redis says "none" with an empty set, and "these" with an array.
+    if spec.subcommands.is_empty() {
+        reply.set(0);
+    } else {
+        reply.array(spec.subcommands.len());
+    }
     for child in spec.subcommands {
         describe(child, reply);
     }

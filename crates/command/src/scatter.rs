@@ -1,7 +1,7 @@
 //! Commands over the whole database. Each has a part that runs at every shard's leader, on that shard's share, and a
 //! merge that the gateway runs on what the parts answered; how the parts travel is the node's business.
 //!
-//! SCAN's cursor names a place in the order (slot, keyed hash), which is the same on every replica: [`Cursor`].
+//! SCAN's cursor names a place in the order (slot, keyed hash), which is the same on every replica: `Cursor`.
 
 use crate::error::Error;
 use crate::glob;

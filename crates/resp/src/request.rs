@@ -107,7 +107,11 @@ impl fmt::Display for ProtocolError {
             ProtocolError::UnauthenticatedBulkLength => "unauthenticated bulk length",
             ProtocolError::ExpectedDollar(byte) => {
                 // A control byte would end or garble the error line that carries it.
-                let shown = if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '?' };
+                let shown = match *byte {
+                    b'\r' | b'\n' => ' ',
+                    byte if byte.is_ascii_graphic() || byte == b' ' => char::from(byte),
+                    _ => '?',
+                };
                 return write!(f, "Protocol error: expected '$', got '{shown}'");
             }
             ProtocolError::ExpectedLineEnd => "expected CRLF after bulk string",

@@ -50,7 +50,7 @@ fn info_has_the_shape_that_clients_know() {
         shown(&answer(Protocol::Resp3, "COMMAND INFO mget")),
         "[[mget -2 ~[readonly fast] 1 -1 1 ~[@read @string @fast] ~[request_policy:multi_shard] ~[{flags: ~[RO \
          access], begin_search: {type: index, spec: {index: 1}}, find_keys: {type: range, spec: {lastkey: -1, keystep: \
-         1, limit: 0}}}] []]]"
+         1, limit: 0}}}] ~[]]]"
     );
 }
 

@@ -1,7 +1,8 @@
 //! The clocks of this machine: the only place where they are read.
 
-use base::{Time, UnixMillis};
+use base::{Duration, Time, UnixMillis};
 use rustix::time::{ClockId, clock_gettime};
+use std::cell::Cell;
 
 /// Which clock [`now`] reads: it must go on while the machine is suspended, because a lease must run out while its
 /// holder sleeps. On other systems than Linux the monotonic clock is the nearest there is.
@@ -24,71 +25,32 @@ pub fn wall() -> UnixMillis {
     UnixMillis(u64::try_from(millis).unwrap_or(0))
 }
 
-/// Waits until somebody sets the wall clock; that it merely goes on is no news. Where the system can't tell, it waits
-/// for ever: the reading once a second has to do.
+/// How often [`WallJumps`] looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// The clocks of one machine drift apart by microseconds in that time; more means that somebody has set one.
+const JUMP_MS: u64 = 20;
+
+/// Notices that the wall clock was set, by its distance from the monotonic one.
+#[derive(Debug, Default)]
 pub struct WallJumps {
-    #[cfg(target_os = "linux")]
-    timer: Option<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>>,
+    looked: Cell<Time>,
+    distance_ms: Cell<Option<i64>>,
 }
 
-#[cfg(target_os = "linux")]
 impl WallJumps {
-    /// Starts watching; needs a tokio runtime.
-    pub fn watch() -> Self {
-        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
-        let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)
-            .ok()
-            .and_then(|fd| tokio::io::unix::AsyncFd::register(fd).ok());
-        let watch = Self { timer };
-        watch.arm();
-        watch
-    }
-
-    /// A timer at the end of time that the kernel cancels when the clock is set (timerfd_settime(2),
-    /// TFD_TIMER_CANCEL_ON_SET).
-    fn arm(&self) {
-        use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
-        let Some(timer) = &self.timer else { return };
-        let never = Itimerspec {
-            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
-            it_value: Timespec { tv_sec: i64::MAX / 1_000_000_000, tv_nsec: 0 },
-        };
-        // Where the kernel refuses, the reading once a second has to do.
-        let _ = timerfd_settime(
-            timer.get_ref(),
-            TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET,
-            &never,
-        );
-    }
-
-    /// Returns when the clock was set.
-    pub async fn next(&self) {
-        let Some(timer) = &self.timer else { return std::future::pending().await };
-        loop {
-            let Ok(mut ready) = timer.readable().await else { return std::future::pending().await };
-            let mut count = [0; 8];
-            match rustix::io::read(timer.get_ref(), &mut count) {
-                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
-                _ => {
-                    ready.clear_ready();
-                    self.arm();
-                    return;
-                }
-            }
+    /// The wall clock's reading, if it has jumped since the last look. `now` is the monotonic one's.
+    pub fn look(&self, now: Time) -> Option<UnixMillis> {
+        if now.since(self.looked.get()) < LOOK_INTERVAL {
+            return None;
         }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-impl WallJumps {
-    /// Starts watching.
-    pub fn watch() -> Self {
-        Self {}
+        self.looked.set(now);
+        self.judge(now, wall())
     }
 
-    /// Never returns.
-    pub async fn next(&self) {
-        std::future::pending().await
+    fn judge(&self, now: Time, wall: UnixMillis) -> Option<UnixMillis> {
+        let distance_ms = wall.0 as i64 - (now.as_nanos() / 1_000_000) as i64;
+        let before = self.distance_ms.replace(Some(distance_ms));
+        before.is_some_and(|before| distance_ms.abs_diff(before) > JUMP_MS).then_some(wall)
     }
 }
 
@@ -102,6 +64,18 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_is_noticed_and_one_that_goes_on_is_not() {
+        let jumps = super::WallJumps::default();
+        let at = |millis| base::Time::from_millis(1_000_000 + millis);
+        let wall = |millis: i64| base::UnixMillis((1_800_000_000_000 + millis) as u64);
+        assert_eq!(jumps.judge(at(0), wall(0)), None);
+        assert_eq!(jumps.judge(at(5_000), wall(5_003)), None);
+        assert_eq!(jumps.judge(at(5_010), wall(4_000)), Some(wall(4_000)));
+        assert_eq!(jumps.judge(at(5_020), wall(4_010)), None);
+        assert_eq!(jumps.judge(at(5_030), wall(9_999)), Some(wall(9_999)));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! time before the bytes that are judged by it were received.
 
 use crate::client::{Client, ClientCounts};
-use crate::clock;
+use crate::clock::{self, WallJumps};
 use crate::join::Tickets;
 use crate::outgoing::Outgoing;
 use crate::peers::Links;
@@ -72,6 +72,7 @@ pub struct Engine<C> {
     links: Rc<Links>,
     tickets: Rc<Tickets>,
     disk: Box<dyn Fn(DiskRequest)>,
+    wall: WallJumps,
     flusher: Cell<Option<Waker>>,
     flush_wanted: Cell<bool>,
     ending: Cell<Option<oneshot::Sender<Ending>>>,
@@ -100,6 +101,7 @@ impl<C: NodeCore> Engine<C> {
             links,
             tickets: Rc::default(),
             disk,
+            wall: WallJumps::default(),
             flusher: Cell::new(None),
             flush_wanted: Cell::new(false),
             ending: Cell::new(Some(ending)),
@@ -190,6 +192,9 @@ impl<C: NodeCore> Engine<C> {
     }
 
     fn flush(self: &Rc<Self>, now: Time) {
+        if let Some(wall) = self.wall.look(now) {
+            self.step(now, Input::WallClock(wall));
+        }
         self.flush_wanted.set(false);
         self.core.borrow_mut().flush(now, &mut self.out.borrow_mut());
         let mut effects = self.out.replace(self.spare.take());

@@ -6,12 +6,17 @@
 //! way. Only the leader itself can release its followers, by a transfer, and ends its lease first.
 
 use crate::config::Config;
+use crate::membership;
 use crate::message::{Body, VoteAnswer};
 use crate::quorum::{VoteResult, joint};
 use crate::raft::{Raft, Role};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use base::{Duration, Index, Payload, ReplicaId, Rng, Term, Time};
+use base::{ConfigChange, Duration, Entry, Index, Membership, Payload, ReplicaId, Rng, Term, Time};
+
+fn change_of(entry: &Entry) -> Option<&ConfigChange> {
+    if let Payload::Config(change) = &entry.payload { Some(change) } else { None }
+}
 
 /// Timers, promises and votes.
 #[derive(Debug)]
@@ -77,9 +82,24 @@ impl Raft {
         if self.config.bugs.restart_forgets_promise {
             return;
         }
-        if self.config.start_quietly && !self.is_sole_voter() {
+        if self.config.start_quietly && !self.was_always_sole_voter() {
             self.election.quiet_until = now + self.config.election_timeout;
         }
+    }
+
+    /// Whether no configuration that this log knows of, applied or not, lets anybody else vote.
+    fn was_always_sole_voter(&self) -> bool {
+        let is_sole = |members: &Membership| {
+            !members.is_joint() && members.voters.iter().eq([&self.config.id])
+        };
+        let mut members = self.membership.clone();
+        is_sole(&members)
+            && self.log.cached().filter_map(|entry| change_of(entry)).all(|change| {
+                if let Ok(changed) = membership::changed(&members, change) {
+                    members = changed;
+                }
+                is_sole(&members)
+            })
     }
 
     /// Whether nobody else has a vote. Then nobody was promised anything that could be broken.
@@ -367,7 +387,7 @@ impl Raft {
     pub(crate) fn check_timers(&mut self, now: Time) {
         if self.is_leader() {
             self.check_leadership(now);
-        } else if self.is_sole_voter() {
+        } else if self.is_sole_voter() && now >= self.election.quiet_until {
             if self.role == Role::Follower && self.config.elects_itself {
                 self.start_campaign(now, false);
             }

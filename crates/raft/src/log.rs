@@ -73,6 +73,11 @@ impl Log {
         self.entries.get(usize::try_from(place).ok()?)
     }
 
+    /// The entries in memory, oldest first.
+    pub fn cached(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     /// Appends an entry, which must be the next one.
     pub fn push(&mut self, entry: Entry) {
         base::invariant!("the log has no gaps", entry.index == self.last.next());
@@ -181,14 +186,9 @@ impl Log {
 
     /// Whether there is a change of membership among the entries in memory from `first` through `through`.
     pub fn has_config(&self, first: Index, through: Index) -> bool {
-        let mut index = first;
-        while index <= through {
-            if self.get(index).is_some_and(|entry| matches!(entry.payload, Payload::Config(_))) {
-                return true;
-            }
-            index = index.next();
-        }
-        false
+        let is_config = |entry: &Entry| matches!(entry.payload, Payload::Config(_));
+        (first.max(self.cached_from()).0..=through.min(self.last).0)
+            .any(|index| self.get(Index(index)).is_some_and(is_config))
     }
 
     /// Panics if something here can't be.

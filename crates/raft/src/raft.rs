@@ -250,8 +250,10 @@ impl Raft {
             log,
             config,
         };
-        // A log never has a term that its owner doesn't know.
-        raft.term = raft.term.max(raft.log.last_term());
+        if raft.log.last_index() > snapshot_index {
+            // A log never has a term that its owner doesn't know.
+            raft.term = raft.term.max(raft.log.last_term());
+        }
         raft.start_quietly(now);
         raft
     }
@@ -696,7 +698,9 @@ impl Core for Raft {
         base::invariant!("only what is in the log is committed", self.commit <= self.log.last_index());
         base::invariant!("only what is committed is applied", self.applied <= self.emitted && self.emitted <= self.commit);
         base::invariant!("the log keeps what is not in the snapshot", self.log.first_index() <= self.snapshots.index().next());
-        base::invariant!("the term is at least that of the log", self.term >= self.log.last_term());
+        base::invariant!("the term is at least that of the log", {
+            self.log.last_index() == self.snapshots.index() || self.term >= self.log.last_term()
+        });
         base::invariant!("a leader knows that it leads", self.is_leader() == (self.leader == Some(id)));
         base::invariant!("only a leader has followers", self.is_leader() || self.progress.is_empty());
         base::invariant!("only a leader has a lease", self.is_leader() || self.lease_until().is_none());

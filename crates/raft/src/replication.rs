@@ -143,12 +143,9 @@ impl Raft {
         if !self.snapshots.is_restoring() && commit <= self.log.last_index() {
             self.commit_to(commit);
         }
-        let reply = Body::HeartbeatReply { sent, round };
-        if self.disk.is_hard_durable() {
-            self.send(from, reply);
-        } else {
-            self.send_when_durable(from, reply);
-        }
+        // This promises nothing that a crash could break: a starting voter keeps quiet for as long as the promise to
+        // the leader would bind, and whoever elected it has the term on disk.
+        self.send(from, Body::HeartbeatReply { sent, round });
         self.ask_about_tail(from);
     }
 

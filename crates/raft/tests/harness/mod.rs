@@ -85,6 +85,8 @@ pub struct World {
     pub delay_max: Duration,
     /// Every entry that was ever committed.
     pub committed: BTreeMap<Index, Entry>,
+    /// The term of whoever knew first that it was.
+    committed_in: BTreeMap<Index, Term>,
     pub commit_max: Index,
     pub leaders: BTreeMap<Term, ReplicaId>,
     digests: BTreeMap<Index, u64>,
@@ -112,6 +114,7 @@ impl World {
             double_permille: 0,
             delay_max: ms(2),
             committed: BTreeMap::new(),
+            committed_in: BTreeMap::new(),
             commit_max: Index(1),
             leaders: BTreeMap::new(),
             digests: BTreeMap::new(),
@@ -473,7 +476,9 @@ impl World {
     }
 
     fn apply(&mut self, id: ReplicaId, entries: Vec<Entry>) {
+        let term = self.raft(id).term();
         for entry in entries {
+            self.committed_in.entry(entry.index).or_insert(term);
             let node = self.nodes.get_mut(&id).expect("known");
             assert_eq!(entry.index, node.applied.next(), "every entry is applied once and in order, on {id}");
             node.applied = entry.index;
@@ -549,7 +554,8 @@ impl World {
         let first = *self.leaders.entry(term).or_insert(id);
         assert_eq!(first, id, "election safety: two leaders in {term:?}");
         let raft = self.raft(id);
-        for (index, entry) in self.committed.range(raft.first_index()..) {
+        let earlier = |index: &Index| self.committed_in[index] < term;
+        for (index, entry) in self.committed.range(raft.first_index()..).filter(|(index, _)| earlier(index)) {
             assert_eq!(
                 raft.log().term(*index),
                 Some(entry.term),

@@ -1,8 +1,11 @@
 //! What the world runs: a node, or in the world's own tests something simpler whose behaviour is known.
 
-use base::{Core, GroupId, Index, NodeId, ReplicaId, Term, Time, UnixMillis};
+use base::{Core, GroupId, Index, NodeId, Time, UnixMillis};
+use node::Node;
 use node::api::{Config, Effect, Input, PeerAddress};
 use storage::{Op, Recovery};
+
+pub use node::look::Probe;
 
 /// A core that can be started like a node and looked into.
 pub trait Program: Core<Input = Input, Effect = Effect> + Sized {
@@ -26,21 +29,39 @@ pub trait Program: Core<Input = Input, Effect = Effect> + Sized {
     fn not_ready(&self, now: Time) -> Vec<String>;
 }
 
-/// One copy of a group, as its node knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Probe {
-    /// The group.
-    pub group: GroupId,
-    /// Which copy.
-    pub replica: ReplicaId,
-    /// Its term.
-    pub term: Term,
-    /// Whether it leads.
-    pub leads: bool,
-    /// The last entry of its log.
-    pub last: Index,
-    /// The last entry that it knows to be committed.
-    pub committed: Index,
-    /// The last entry applied.
-    pub applied: Index,
+impl Program for Node {
+    fn found(config: &Config, cluster: u128) -> Vec<Op> {
+        Node::found(config, cluster)
+    }
+
+    fn join(cluster: u128, node: NodeId) -> Vec<Op> {
+        Node::join(cluster, node)
+    }
+
+    fn start(
+        config: Config,
+        recovery: Recovery,
+        peers: Vec<PeerAddress>,
+        now: Time,
+        wall: UnixMillis,
+    ) -> Self {
+        Node::new(config, recovery, peers, now, wall)
+    }
+
+    fn probe(&self, visit: &mut dyn FnMut(Probe)) {
+        Node::probe(self, visit);
+    }
+
+    fn digests(&self) -> Vec<(GroupId, Index, u64)> {
+        Node::digests(self)
+    }
+
+    fn not_ready(&self, now: Time) -> Vec<String> {
+        let overview = self.overview(now);
+        match (overview.ready, overview.not_ready.is_empty()) {
+            (true, _) => Vec::new(),
+            (false, true) => vec!["it doesn't say why".into()],
+            (false, false) => overview.not_ready,
+        }
+    }
 }

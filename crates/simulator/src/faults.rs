@@ -1,0 +1,219 @@
+//! What goes wrong, and when: a plan drawn from the seed before the world begins, so that it can be told, replayed and
+//! cut down; and the director, who carries it out.
+//!
+//! Nothing in a plan may destroy the last good copy of anything: what rots or is wiped does so on one host at a time,
+//! and only while all others are whole.
+
+/// A plan from a seed.
+mod plan;
+
+use crate::world::{MILLI, Program, World};
+use std::fmt;
+
+pub use plan::draw;
+
+/// Something that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// These hosts lose power, and have it again at the end.
+    PowerLoss(Vec<usize>),
+    /// These processes are killed, and started again at the end.
+    Kill(Vec<usize>),
+    /// This process is asked to stop, and started again at the end.
+    ShutDown(usize),
+    /// These processes are stopped, and go on at the end; the second says whether between a turn and its effects.
+    Pause(Vec<usize>, bool),
+    /// What these hosts send to the others doesn't arrive; and with `both`, nor the other way.
+    Cut {
+        /// One side.
+        side: Vec<usize>,
+        /// Whether both ways are cut.
+        both: bool,
+        /// Whether connections break at once; otherwise what was sent arrives at the end.
+        breaks: bool,
+    },
+    /// The ways to and from this host get longer, by up to so many milliseconds.
+    SlowLinks(usize, u64),
+    /// All connections of this host with others break.
+    BreakLinks(usize),
+    /// A wall clock is wrong by so many milliseconds.
+    WallClock(usize, i64),
+    /// A monotonic clock runs wrong by so many millionths; it stays so.
+    Drift(usize, i64),
+    /// A disk takes so many times longer.
+    SlowDisk(usize, u64),
+    /// A disk does nothing.
+    HungDisk(usize),
+    /// A disk has room for so many bytes more.
+    FullDisk(usize, u64),
+    /// A disk fails after so many operations.
+    FailedDisk(usize, u64),
+    /// Bits flip in so many places of one host's disk while it is down.
+    Rot(usize, u64),
+    /// A host is replaced by an empty one at the same address.
+    Replace(usize),
+}
+
+/// A fault with its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// When it begins, in the world's nanoseconds.
+    pub at: u64,
+    /// How long it lasts.
+    pub lasts: u64,
+    /// What.
+    pub fault: Fault,
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} for {} ms", self.fault, self.lasts / MILLI)
+    }
+}
+
+/// How long after something that destroys a copy the next may come.
+const BETWEEN_LOSSES: u64 = 4_000 * MILLI;
+/// How long such a thing waits for a world that is whole, each time.
+const AGAIN_AFTER: u64 = 300 * MILLI;
+
+/// Who carries out a plan.
+#[derive(Debug, Default)]
+pub struct Director {
+    plan: Vec<Planned>,
+    /// Which faults have begun and not ended.
+    active: Vec<bool>,
+    carried_out: usize,
+    last_loss: Option<u64>,
+    stopped: bool,
+}
+
+impl Director {
+    /// Carries out `plan`.
+    pub fn new(plan: Vec<Planned>) -> Self {
+        Self { active: vec![false; plan.len()], plan, ..Self::default() }
+    }
+
+    /// When each fault begins.
+    pub fn beginnings(&self) -> Vec<(usize, u64)> {
+        self.plan.iter().enumerate().map(|(number, planned)| (number, planned.at)).collect()
+    }
+
+    /// How many faults have begun.
+    pub fn carried_out(&self) -> usize {
+        self.carried_out
+    }
+
+    /// Begins a fault. Answers when it ends, or begins after all.
+    pub(crate) fn begin<P: Program>(&mut self, world: &mut World<P>, number: usize) -> Option<(u64, bool)> {
+        if self.stopped {
+            return None;
+        }
+        let planned = self.plan[number].clone();
+        if destroys(&planned.fault) {
+            let early = self.last_loss.is_some_and(|last| world.now() < last + BETWEEN_LOSSES);
+            if early || !world.not_ready().is_empty() {
+                return Some((world.now() + AGAIN_AFTER, true));
+            }
+            self.last_loss = Some(world.now());
+        }
+        world.tell(|| planned.to_string());
+        self.carried_out += 1;
+        self.active[number] = true;
+        break_it(world, &planned);
+        Some((world.now() + planned.lasts, false))
+    }
+
+    /// Ends a fault.
+    pub(crate) fn end<P: Program>(&mut self, world: &mut World<P>, number: usize) -> Option<(u64, bool)> {
+        if std::mem::take(&mut self.active[number]) {
+            let fault = self.plan[number].fault.clone();
+            mend(world, &fault);
+            world.tell(|| format!("over: {fault:?}"));
+        }
+        None
+    }
+
+    /// Ends all faults; none begins any more.
+    pub(crate) fn stop<P: Program>(&mut self, world: &mut World<P>) {
+        self.stopped = true;
+        for number in 0..self.plan.len() {
+            self.end(world, number);
+        }
+    }
+}
+
+/// Whether a copy is lost by it, so that the others must be whole.
+fn destroys(fault: &Fault) -> bool {
+    matches!(fault, Fault::Rot(..) | Fault::Replace(_))
+}
+
+/// The ways that a cut closes.
+fn ways<P: Program>(world: &World<P>, side: &[usize], both: bool) -> Vec<(usize, usize)> {
+    let others: Vec<usize> = (0..world.host_count()).filter(|host| !side.contains(host)).collect();
+    let there = side.iter().flat_map(|&from| others.iter().map(move |&to| (from, to)));
+    let back = |(from, to)| [(from, to), (to, from)];
+    if both { there.flat_map(back).collect() } else { there.collect() }
+}
+
+fn break_it<P: Program>(world: &mut World<P>, planned: &Planned) {
+    let until = world.now() + planned.lasts;
+    match &planned.fault {
+        Fault::PowerLoss(hosts) => hosts.iter().for_each(|&host| world.lose_power(host)),
+        Fault::Kill(hosts) => hosts.iter().for_each(|&host| world.kill(host)),
+        Fault::ShutDown(host) => world.shut_down(*host),
+        Fault::Pause(hosts, after_turn) => {
+            hosts.iter().for_each(|&host| world.pause(host, until, *after_turn));
+        }
+        Fault::Cut { side, both, breaks } => {
+            ways(world, side, *both).into_iter().for_each(|(from, to)| world.cut(from, to, *breaks));
+        }
+        Fault::SlowLinks(host, millis) => slow_links(world, *host, millis * MILLI),
+        Fault::BreakLinks(host) => {
+            (0..world.host_count()).for_each(|other| world.break_link(*host, other, Some(20)));
+        }
+        Fault::WallClock(host, error_ms) => world.set_wall_clock(*host, *error_ms),
+        Fault::Drift(host, ppm) => world.set_drift(*host, *ppm),
+        Fault::SlowDisk(host, slowness) => world.slow_disk(*host, *slowness),
+        Fault::HungDisk(host) => world.hang_disk(*host, until),
+        Fault::FullDisk(host, more) => world.fill_disk(*host, Some(*more)),
+        Fault::FailedDisk(host, after) => world.fail_disk(*host, 0, *after),
+        Fault::Rot(host, places) => {
+            world.lose_power(*host);
+            let flipped = world.rot(*host, 0, *places);
+            world.tell(|| format!("bits flip in {}", flipped.join(", ")));
+        }
+        Fault::Replace(host) => world.replace(*host),
+    }
+}
+
+fn mend<P: Program>(world: &mut World<P>, fault: &Fault) {
+    match fault {
+        Fault::PowerLoss(hosts) | Fault::Kill(hosts) => {
+            hosts.iter().for_each(|&host| world.start_again(host));
+        }
+        Fault::ShutDown(host) => {
+            // Who hasn't stopped by now is made to.
+            if world.is_running(*host) {
+                world.kill(*host);
+            }
+            world.start_again(*host);
+        }
+        Fault::Pause(hosts, _) => hosts.iter().for_each(|&host| world.resume(host)),
+        Fault::Cut { side, both, .. } => {
+            ways(world, side, *both).into_iter().for_each(|(from, to)| world.uncut(from, to));
+        }
+        Fault::SlowLinks(host, _) => slow_links(world, *host, 0),
+        Fault::WallClock(host, _) => world.set_wall_clock(*host, 0),
+        Fault::SlowDisk(host, _) => world.slow_disk(*host, 1),
+        Fault::HungDisk(host) => world.hang_disk(*host, 0),
+        Fault::FullDisk(host, _) | Fault::FailedDisk(host, _) => world.repair_disk(*host),
+        Fault::Rot(host, _) => world.start_again(*host),
+        Fault::BreakLinks(_) | Fault::Drift(..) | Fault::Replace(_) => {}
+    }
+}
+
+fn slow_links<P: Program>(world: &mut World<P>, host: usize, extra: u64) {
+    (0..world.host_count())
+        .filter(|&other| other != host)
+        .for_each(|other| world.slow_link(host, other, extra));
+}

@@ -37,6 +37,12 @@ pub mod wire;
 pub mod hub;
 /// Writes to the disk, in their order, also over a full disk.
 pub mod disk;
+/// The other members: links, beats, messages.
+mod peers;
+/// Becoming a member.
+mod joining;
+/// What the disk answers, what time brings, and the end.
+mod house;
 /// Composition and dispatch.
 pub mod node;
 /// How a node begins.

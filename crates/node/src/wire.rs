@@ -298,3 +298,100 @@ impl Decode for ChunkName {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn name() -> ChunkName {
+        ChunkName { group: GroupId(2), index: Index(9), term: Term(4), number: 1 }
+    }
+
+    fn examples() -> Vec<(PeerMessage, &'static str)> {
+        let session = SessionId { node: NodeId(3), start: 5 };
+        let request = |ask| PeerMessage::Request(Request { group: GroupId(2), session, id: 8, floor: 6, ask });
+        let reply = |answer| PeerMessage::Reply(Reply { group: GroupId(2), session, id: 8, answer });
+        let lane = "02000000 03000000 0500000000000000 0800000000000000";
+        let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+        vec![
+            (
+                PeerMessage::Raft {
+                    group: GroupId(2),
+                    message: raft::Message {
+                        from: ReplicaId::new(1, 7),
+                        to: ReplicaId::new(2, 8),
+                        term: Term(4),
+                        body: raft::Body::TimeoutNow,
+                    },
+                },
+                "01 02000000 01000000 07000000 02000000 08000000 0400000000000000 0b",
+            ),
+            (
+                PeerMessage::Beat { wall_ms: 0x0102, leads: vec![Lead { group: GroupId(2), term: Term(4) }] },
+                "02 0201000000000000 01000000 02000000 0400000000000000",
+            ),
+            (
+                request(Ask::Write { sequence: 7, op: Bytes::from_static(b"w") }),
+                leak(format!("03 {lane} 0600000000000000 01 0700000000000000 01000000 77")),
+            ),
+            (
+                request(Ask::Read { after: 7, query: Bytes::from_static(b"r") }),
+                leak(format!("03 {lane} 0600000000000000 02 0700000000000000 01000000 72")),
+            ),
+            (reply(Answer::Done(Bytes::from_static(b"+"))), leak(format!("04 {lane} 01 01000000 2b"))),
+            (reply(Answer::NotLeader(None)), leak(format!("04 {lane} 02 00000000"))),
+            (reply(Answer::NotLeader(Some(NodeId(1)))), leak(format!("04 {lane} 02 01000000"))),
+            (reply(Answer::Gap), leak(format!("04 {lane} 03"))),
+            (reply(Answer::Refused(Bytes::from_static(b"-"))), leak(format!("04 {lane} 04 01000000 2d"))),
+            (reply(Answer::Forgotten), leak(format!("04 {lane} 05"))),
+            (PeerMessage::ChunkRequest(name()), "05 02000000 0900000000000000 0400000000000000 01000000"),
+            (
+                PeerMessage::Chunk { name: name(), bytes: Some(Bytes::from_static(b"c")) },
+                "06 02000000 0900000000000000 0400000000000000 01000000 01 01000000 63",
+            ),
+            (
+                PeerMessage::Chunk { name: name(), bytes: None },
+                "06 02000000 0900000000000000 0400000000000000 01000000 00",
+            ),
+            (
+                PeerMessage::Removed { group: GroupId(2), replica: ReplicaId::new(1, 7) },
+                "07 02000000 01000000 07000000",
+            ),
+        ]
+    }
+
+    #[test]
+    fn the_bytes_of_every_message_never_change() {
+        for (message, golden) in examples() {
+            assert_eq!(hex(&message.to_bytes()), golden.replace(' ', ""), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn messages_read_back_as_they_were_written() {
+        for (message, _) in examples() {
+            assert_eq!(PeerMessage::from_bytes(message.to_bytes()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_broken_frame_is_refused_and_never_panics() {
+        let mut rng = base::Rng::new(2);
+        for (message, _) in examples() {
+            let bytes = message.to_bytes();
+            for end in 0..bytes.len() {
+                assert!(PeerMessage::from_bytes(bytes.slice(..end)).is_err(), "{message:?} cut at {end}");
+            }
+            for _ in 0..2_000 {
+                let mut broken = bytes.to_vec();
+                let at = rng.below(broken.len() as u64) as usize;
+                broken[at] = rng.next_u64() as u8;
+                let _ = PeerMessage::from_bytes(broken.into());
+            }
+        }
+    }
+}

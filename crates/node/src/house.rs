@@ -1,0 +1,168 @@
+//! Keeping house: what the disk answers, what happens because time has passed, and how a node ends.
+
+use crate::api::{Effect, Level};
+use crate::hub::{DiskRead, DiskWrite};
+use crate::node::{Copy, Node};
+use crate::wire::PeerMessage;
+use base::{Duration, GroupId};
+use bytes::Bytes;
+use raft::Input as RaftInput;
+use std::collections::BTreeMap;
+use storage::{DiskCompletion, Failure, Token, WriteError};
+
+/// How often what has no moment of its own is looked at.
+const TICK: Duration = Duration::from_millis(25);
+/// A link must have been up for so long before leadership is handed to its other end, so that a node that has just
+/// come back isn't burdened at once.
+const SETTLE: Duration = Duration::from_millis(500);
+
+impl Node {
+    pub(crate) fn disk_done(&mut self, completion: DiskCompletion) {
+        match completion {
+            DiskCompletion::Written { token, report } => {
+                self.hub.disk.written(token);
+                if self.hub.disk.has_room(&mut self.hub.out) {
+                    self.hub.note(Level::Info, "the disk has room again; writes go on");
+                }
+                self.disk.log_bytes = report.log_bytes;
+                for note in report.notes {
+                    self.hub.note(Level::Warn, note.0);
+                }
+                self.disk.degraded = report.degraded;
+                self.disk.pinned = report.oldest_segment_groups.into_iter().collect();
+                match self.hub.disk_writes.remove(&token) {
+                    Some(DiskWrite::Raft(marks)) => {
+                        for (group, token) in marks {
+                            if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
+                                replica.step(&mut self.hub, RaftInput::Persisted { token });
+                            }
+                        }
+                    }
+                    Some(DiskWrite::Snapshot { group, sealed }) => {
+                        if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
+                            replica.snapshot_written(&mut self.hub, sealed);
+                        }
+                    }
+                    None => {}
+                }
+            }
+            DiskCompletion::Entries { token, entries, .. } => self.disk_read(token, Some(entries), None),
+            DiskCompletion::Chunk { token, bytes, .. } => self.disk_read(token, None, Some(bytes)),
+            DiskCompletion::Failed { token, failure } => self.disk_failed(token, failure),
+        }
+    }
+
+    fn disk_read(&mut self, token: Token, entries: Option<Vec<base::Entry>>, bytes: Option<Bytes>) {
+        match self.hub.disk_reads.remove(&token) {
+            Some(DiskRead::Piece { to, name }) => self.hub.send(to, &PeerMessage::Chunk { name, bytes }),
+            Some(DiskRead::Load(group)) => self.loaded(group, bytes),
+            Some(DiskRead::Entries(group, first)) => {
+                if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
+                    let entries = entries.unwrap_or_default();
+                    replica.step(&mut self.hub, RaftInput::EntriesLoaded { first, entries });
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn disk_failed(&mut self, token: Token, failure: Failure) {
+        match failure {
+            Failure::Read(error) => {
+                self.hub.note(Level::Warn, format!("reading from the disk failed: {error}"));
+                self.disk_read(token, None, None);
+            }
+            Failure::Write(error @ WriteError::Full(_)) => {
+                if self.hub.disk.found_full(token, self.hub.now) {
+                    self.hub.note(
+                        Level::Error,
+                        format!("{error}; nothing acknowledged is lost. Writes are refused until there is room"),
+                    );
+                }
+            }
+            Failure::Write(error) => self.hub.fatal(error.to_string()),
+        }
+    }
+
+    pub(crate) fn tick(&mut self) {
+        self.next_tick = self.hub.now + TICK;
+        self.refresh_view();
+        let now = self.hub.now;
+        if now >= self.next_beat {
+            self.next_beat = now + self.hub.config.heartbeat_interval;
+            self.beat();
+        }
+        self.replace_silent_links();
+        let placements: BTreeMap<GroupId, crate::meta::Placement> =
+            self.meta().map(|meta| meta.placement().clone()).unwrap_or_default();
+        let log_bytes_max = self.hub.config.log_bytes_max;
+        let stopping = self.stopping.is_some() || self.hub.clock_off;
+        for at in 0..self.replicas.len() {
+            let Some(replica) = self.replicas[at].live() else { continue };
+            let pinned = self.disk.pinned.contains(&replica.group);
+            replica.tend_snapshot(&mut self.hub, log_bytes_max, pinned);
+            replica.tend_install(&mut self.hub);
+            replica.tend_cache(&self.hub.config);
+            replica.time_out(&mut self.hub);
+            if stopping {
+                replica.hand_over(&mut self.hub);
+            } else if let Some(wanted) = placements.get(&replica.group) {
+                replica.tend_members(&mut self.hub, wanted);
+                replica.tend_leadership(&mut self.hub, wanted, SETTLE);
+            }
+        }
+        self.tend_lanes();
+        self.tend_loading();
+        self.hub.disk.retry(now, &mut self.hub.out);
+        self.tend_stopping();
+    }
+
+    fn tend_lanes(&mut self) {
+        let now = self.hub.now;
+        let patience = self.hub.patience();
+        for at in 0..self.lanes.len() {
+            let group = GroupId(at as u32);
+            let leader = self.leader_of(group);
+            let hint = &mut self.hub.leaders[at];
+            let missing = match leader {
+                Some(_) => {
+                    hint.missing_since = None;
+                    false
+                }
+                None => now.since(*hint.missing_since.get_or_insert(now)) > patience,
+            };
+            if !self.lanes[at].is_empty() {
+                self.lanes[at].give_up(&mut self.hub, missing);
+                self.lanes_dirty.insert(group);
+            }
+        }
+    }
+
+    fn tend_loading(&mut self) {
+        if !self.loading || !self.view.known {
+            return;
+        }
+        let waited = self.hub.now.since(self.started) > self.hub.patience();
+        let decided = |group: GroupId| {
+            let copy = &self.replicas[group.0 as usize];
+            let led = self.leader_of(group).is_some();
+            !matches!(copy, Copy::Loading(_)) && (led || waited)
+        };
+        if self.view.shards.iter().copied().all(decided) {
+            self.loading = false;
+        }
+    }
+
+    fn tend_stopping(&mut self) {
+        let Some(since) = self.stopping else { return };
+        let leads = self.replicas.iter().filter_map(Copy::as_live).any(|replica| {
+            replica.raft.is_leader() && replica.raft.membership().voters.len() > 1
+        });
+        let unsettled = self.replicas.iter().filter_map(Copy::as_live).any(|replica| !replica.is_settled());
+        let patience = self.hub.config.request_timeout / 2;
+        if ((!leads && !unsettled) || self.hub.now.since(since) > patience) && !self.stopped {
+            self.stopped = true;
+            self.hub.out.push(Effect::Stopped);
+        }
+    }
+}

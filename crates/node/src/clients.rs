@@ -35,7 +35,11 @@ impl Ticket {
 /// One reply to come, or one that came before its turn.
 #[derive(Debug)]
 enum Place {
-    Waiting(Option<GroupId>),
+    Waiting {
+        group: Option<GroupId>,
+        /// Whether the client wants no answer to this command (CLIENT REPLY).
+        muted: bool,
+    },
     Ready(Waiting),
 }
 
@@ -176,6 +180,8 @@ pub struct Clients {
     /// Clients whose parsing stopped and may go on.
     resumable: Vec<u32>,
     spare: Vec<u8>,
+    /// Errors answered, by first word.
+    pub errors: BTreeMap<String, u64>,
 }
 
 impl Clients {
@@ -230,7 +236,8 @@ impl Clients {
         if let Some(group) = group {
             client.arrive(group);
         }
-        client.queue.push_back(Place::Waiting(group));
+        let muted = client.reply_mode != ReplyMode::On;
+        client.queue.push_back(Place::Waiting { group, muted });
         Ticket { slot, client: client.id, sequence: client.first + client.queue.len() as u64 - 1 }
     }
 
@@ -241,6 +248,7 @@ impl Clients {
         if client.queue.is_empty() {
             let before = client.output.len();
             write(&mut client.output);
+            count_error(&mut self.errors, &client.output[before..]);
             if client.reply_mode != ReplyMode::On {
                 client.output.truncate(before);
             }
@@ -248,6 +256,7 @@ impl Clients {
         } else {
             self.spare.clear();
             write(&mut self.spare);
+            count_error(&mut self.errors, &self.spare);
             if client.reply_mode != ReplyMode::On {
                 self.spare.clear();
             }
@@ -263,13 +272,13 @@ impl Clients {
         }
         let at = (ticket.sequence - client.first) as usize;
         let Some(place) = client.queue.get_mut(at) else { return };
-        let Place::Waiting(group) = *place else { return };
+        let Place::Waiting { group, muted } = *place else { return };
+        count_error(&mut self.errors, reply);
+        let reply = if muted { b"" } else { reply };
         if at == 0 {
             client.queue.pop_front();
             client.first += 1;
-            if client.reply_mode == ReplyMode::On {
-                client.output.extend_from_slice(reply);
-            }
+            client.output.extend_from_slice(reply);
             while let Some(Place::Ready(_)) = client.queue.front() {
                 let Some(Place::Ready(reply)) = client.queue.pop_front() else { unreachable!() };
                 client.first += 1;
@@ -277,7 +286,6 @@ impl Clients {
             }
             mark_dirty(&mut self.dirty, client, ticket.slot);
         } else {
-            let reply = if client.reply_mode == ReplyMode::On { reply } else { b"" };
             *place = Place::Ready(Waiting::from_slice(reply));
         }
         if let Some(group) = group {
@@ -363,6 +371,15 @@ fn take_output(output: &mut Vec<u8>) -> Bytes {
         bytes
     } else {
         Bytes::from(std::mem::take(output))
+    }
+}
+
+/// Counts an error reply by its first word.
+#[inline]
+fn count_error(errors: &mut BTreeMap<String, u64>, reply: &[u8]) {
+    if let Some((b'-', text)) = reply.split_first() {
+        let word = text.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+        *errors.entry(String::from_utf8_lossy(word).into_owned()).or_default() += 1;
     }
 }
 

@@ -93,12 +93,15 @@ impl Node {
     fn parse(&mut self, slot: u32, data: &[u8]) -> usize {
         let Some(client) = self.hub.clients.get(slot) else { return data.len() };
         let mut reader = std::mem::take(&mut client.reader);
+        let mut authenticated = client.authenticated;
         let mut at = 0;
         loop {
             match reader.next(&data[at..]) {
                 Ok(Progress::Command { consumed }) => {
                     let words: Words<'_> = reader.args(&data[at..]).collect();
-                    if !self.command(slot, &words) {
+                    let taken = self.command(slot, &words);
+                    drop(words);
+                    if !taken {
                         // It waits for what is before it and will be read again.
                         break;
                     }
@@ -109,6 +112,10 @@ impl Node {
                     if client.closing {
                         at = data.len();
                         break;
+                    }
+                    if client.authenticated != authenticated {
+                        authenticated = client.authenticated;
+                        reader.set_limits(Limits { unauthenticated: !authenticated, ..Limits::default() });
                     }
                     if client.pending() >= limit || client.output_bytes() >= output_limit {
                         self.stop_reading(slot);
@@ -178,6 +185,14 @@ impl Node {
 
     /// Takes a command; false if it must wait for earlier ones of its connection.
     fn command(&mut self, slot: u32, words: &[&[u8]]) -> bool {
+        let taken = self.take_command(slot, words);
+        if taken {
+            self.hub.clients.command_done(slot);
+        }
+        taken
+    }
+
+    fn take_command(&mut self, slot: u32, words: &[&[u8]]) -> bool {
         if self.loading {
             self.hub.counters.commands += 1;
             self.refuse(slot, "LOADING Sihai is starting: its shards don't serve yet. Retry in a moment");
@@ -201,38 +216,30 @@ impl Node {
             return false;
         }
         self.hub.counters.commands += 1;
+        let asks_password = self.password().is_some();
         let Some(client) = self.hub.clients.get(slot) else { return true };
         client.commands += 1;
         client.last_command = spec.name;
         client.last_command_at = now;
         if !client.authenticated && !spec.flags.has(command::Flags::NO_AUTH) {
-            self.refuse(slot, "NOAUTH Authentication required.");
-            return true;
+            if asks_password {
+                self.refuse(slot, "NOAUTH Authentication required.");
+                return true;
+            }
+            // There was a password when it connected, and there is none any more.
+            client.authenticated = true;
         }
         match spec.place {
             Place::Keys => self.keyed(slot, spec, words),
             Place::Cluster => self.scatter(slot, spec, words),
             Place::Connection | Place::Node => self.answer_here(slot, spec, words),
         }
-        self.hub.clients.command_done(slot);
         true
     }
 
     /// Answers with an error.
     pub(crate) fn refuse(&mut self, slot: u32, error: impl std::fmt::Display) {
-        let text = error.to_string();
-        self.count_error(&text);
-        self.hub.clients.answer_now(slot, |out| Writer::new(out, resp::Protocol::Resp2).error(text));
-    }
-
-    pub(crate) fn count_error(&mut self, text: &str) {
-        let word = text.split(' ').next().unwrap_or("ERR");
-        match self.hub.counters.errors.get_mut(word) {
-            Some(count) => *count += 1,
-            None => {
-                self.hub.counters.errors.insert(word.to_string(), 1);
-            }
-        }
+        self.hub.clients.answer_now(slot, |out| Writer::new(out, resp::Protocol::Resp2).error(error));
     }
 
     /// The group that has all keys of a command: the one place that decides it. Until transactions over shards exist,
@@ -403,10 +410,7 @@ impl Node {
         };
         match waiter {
             Waiter::Client(ticket) => {
-                let reply = reply.unwrap_or_else(|error| {
-                    self.count_error_reply(&error);
-                    error
-                });
+                let reply = reply.unwrap_or_else(|error| error);
                 self.hub.clients.answer(ticket, &reply);
             }
             Waiter::Scatter { job, group: part } => self.part_done(job, part, reply),
@@ -415,11 +419,6 @@ impl Node {
             Waiter::Remote { .. } | Waiter::Nobody => {}
         }
         let _ = group;
-    }
-
-    fn count_error_reply(&mut self, error: &[u8]) {
-        let text = String::from_utf8_lossy(error.get(1..).unwrap_or_default()).into_owned();
-        self.count_error(&text);
     }
 }
 

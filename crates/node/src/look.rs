@@ -3,7 +3,7 @@
 use crate::meta::Meta;
 use crate::node::{Copy, Node};
 use crate::overview::{
-    CopyOverview, DatabaseOverview, GroupOverview, NodeOverview, Overview, OwnCopy,
+    CopyOverview, Counters, DatabaseOverview, GroupOverview, NodeOverview, Overview, OwnCopy,
 };
 use crate::replica::Replica;
 use base::{GroupId, Index, ReplicaId, Term, Time};
@@ -50,7 +50,7 @@ impl Node {
         let mut overview = Overview {
             me: self.hub.me,
             loading: self.loading,
-            counters: self.hub.counters.clone(),
+            counters: Counters { errors: self.hub.clients.errors.clone(), ..self.hub.counters.clone() },
             machine: self.machine_facts.clone(),
             log_bytes: self.disk.log_bytes,
             mirrors_degraded: self.disk.degraded.clone(),

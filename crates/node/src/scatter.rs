@@ -14,7 +14,7 @@ use base::{GroupId, Slot};
 use bytes::Bytes;
 use command::{Spec, scatter};
 use resp::{Protocol, Writer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A command under way.
 #[derive(Debug)]
@@ -38,6 +38,14 @@ enum Stage {
     All,
     /// SCAN: pages are asked for, one after the other.
     Walking { keys: Vec<Vec<u8>>, wanted: usize },
+    /// CLUSTER COUNTKEYSINSLOT and GETKEYSINSLOT: pages of one slot.
+    OfSlot {
+        slot: Slot,
+        /// What was found. A set, since a page may repeat keys of the one before it.
+        keys: BTreeSet<Vec<u8>>,
+        /// How many keys to answer; `None`: only how many there are.
+        wanted: Option<usize>,
+    },
 }
 
 /// What one shard answers, as bytes between nodes.
@@ -100,11 +108,29 @@ impl Node {
             self.refuse(slot, error);
             return;
         }
-        let Some(client) = self.hub.clients.get(slot) else { return };
+        if let Some(job) = self.begin_job(slot, spec, words, Stage::All) {
+            self.plan(job);
+        }
+    }
+
+    /// Begins a walk over the keys of one slot in the client's database; `wanted`: how many to answer, or `None` to
+    /// answer how many there are.
+    pub(crate) fn scatter_slot(&mut self, slot: u32, of: Slot, wanted: Option<usize>) {
+        let spec = command::lookup(b"scan").expect("SCAN is in the table");
+        let page = scatter::SCAN_COUNT_MAX.min(wanted.unwrap_or(usize::MAX).max(scatter::SCAN_COUNT)).to_string();
+        let words: [&[u8]; 4] = [b"scan", b"0", b"count", page.as_bytes()];
+        let stage = Stage::OfSlot { slot: of, keys: BTreeSet::new(), wanted };
+        if let Some(job) = self.begin_job(slot, spec, &words, stage) {
+            self.ask_page(job, ScanPosition { slot: of, hash: 0 });
+        }
+    }
+
+    fn begin_job(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]], stage: Stage) -> Option<u64> {
+        let client = self.hub.clients.get(slot)?;
         let (index, protocol) = (client.database, client.protocol);
         let Some(database) = self.database(index) else {
             self.refuse(slot, "ERR the selected database is gone or closing; SELECT another");
-            return;
+            return None;
         };
         let ticket = self.hub.clients.ticket(slot, None);
         // What comes behind a command over all shards waits for it, and it waits for nothing that is behind it.
@@ -120,11 +146,11 @@ impl Node {
             waiting: 0,
             parts: BTreeMap::new(),
             failed: None,
-            stage: Stage::All,
+            stage,
         };
         self.next_job += 1;
         self.jobs.insert(self.next_job, job);
-        self.plan(self.next_job);
+        Some(self.next_job)
     }
 
     fn plan(&mut self, id: u64) {
@@ -235,6 +261,24 @@ impl Node {
                         return;
                     }
                     next => scatter::reply_page(&mut writer, next, keys),
+                }
+            }
+            (Stage::OfSlot { slot, keys, wanted }, _) => {
+                let Some((_, page)) = parts.pop() else { return };
+                let of_slot = page.keys.iter().filter(|key| base::slot_of(key) == *slot);
+                keys.extend(of_slot.map(|key| key.to_vec()));
+                let more = page.next.filter(|next| next.slot == *slot && wanted.is_none_or(|most| keys.len() < most));
+                if let Some(next) = more {
+                    self.jobs.insert(id, job);
+                    self.ask_page(id, next);
+                    return;
+                }
+                match wanted {
+                    None => writer.count(keys.len() as u64),
+                    Some(most) => {
+                        let chosen: Vec<Vec<u8>> = std::mem::take(keys).into_iter().take(*most).collect();
+                        scatter::reply_keys(&mut writer, &chosen);
+                    }
                 }
             }
             (Stage::All, "randomkey") => {

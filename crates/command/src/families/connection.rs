@@ -73,6 +73,7 @@ pub(crate) const SPECS: &[Spec] = &[
         .has(CLIENT),
 ];
 
+/// 280, 281 and 286 to 289 are kept for PAUSE, UNPAUSE, TRACKING, CACHING, GETREDIR and TRACKINGINFO.
 const CLIENT: &[Spec] = &[
     client(273, "client|id", 2).docs("5.0.0", "O(1)", "Answers the connection's number."),
     client(274, "client|getname", 2).docs("2.6.9", "O(1)", "Answers the name that the client gave itself."),
@@ -85,12 +86,6 @@ const CLIENT: &[Spec] = &[
         .docs("2.4.0", "O(N) for N connections", "Describes connections.")
         .tips(&["nondeterministic_output"]),
     others(279, "client|kill", -3).docs("2.4.0", "O(N) for N connections", "Closes connections."),
-    others(280, "client|pause", -3).docs("3.0.0", "O(1)", "Makes clients wait for a time."),
-    others(281, "client|unpause", 2).docs(
-        "6.2.0",
-        "O(N) for N waiting clients",
-        "Lets waiting clients go on.",
-    ),
     others(282, "client|unblock", -3).docs("5.0.0", "O(1)", "Ends the waiting of a blocked client."),
     client(283, "client|reply", 3).docs("3.2.0", "O(1)", "Switches replies on or off."),
     client(284, "client|no-evict", 3).flags(&[F::ADMIN]).docs(
@@ -103,14 +98,6 @@ const CLIENT: &[Spec] = &[
         "O(1)",
         "Whether this client's commands count as a use of their keys.",
     ),
-    client(286, "client|tracking", -3).docs(
-        "6.0.0",
-        "O(1)",
-        "Whether the client is told when keys change that it has read.",
-    ),
-    client(287, "client|caching", 3).docs("6.0.0", "O(1)", "Whether the next command's keys are tracked."),
-    client(288, "client|getredir", 2).docs("6.0.0", "O(1)", "Answers where tracking's messages go."),
-    client(289, "client|trackinginfo", 2).docs("6.2.0", "O(1)", "Describes how this connection is tracked."),
     connection(290, "client|help", 2).flags(&[F::LOADING, F::STALE]).docs(
         "5.0.0",
         "O(1)",

@@ -63,6 +63,9 @@ pub(crate) const SPECS: &[Spec] = &[
     server(432, "memory", -2)
         .docs("4.0.0", "Depends on the subcommand.", "Answers where memory goes.")
         .has(MEMORY),
+    server(496, "sihai", -2)
+        .docs("7.2.0", "Depends on the subcommand.", "What Redis has no words for.")
+        .has(SIHAI),
     node(512, "cluster", -2, Group::Cluster)
         .docs("3.0.0", "Depends on the subcommand.", "Describes nodes, shards and slots.")
         .has(CLUSTER),
@@ -131,6 +134,23 @@ const MEMORY: &[Spec] = &[
     ),
 ];
 
+const SIHAI: &[Spec] = &[
+    server(497, "sihai|status", 2)
+        .flags(&[F::LOADING, F::STALE])
+        .docs("7.2.0", "O(N) for N nodes and shards", "Describes the cluster as this node sees it, as JSON.")
+        .tips(VARYING),
+    server(498, "sihai|remove", -4).flags(&[F::ADMIN, F::NOSCRIPT]).docs(
+        "7.2.0",
+        "O(N) for N copies on the node",
+        "NODE <id> [FORCE]: takes a node out of the cluster; its copies are made anew elsewhere.",
+    ),
+    server(499, "sihai|help", 2).flags(&[F::LOADING, F::STALE]).docs(
+        "7.2.0",
+        "O(1)",
+        "Explains the subcommands.",
+    ),
+];
+
 const CLUSTER: &[Spec] = &[
     cluster(513, "cluster|info", 2).docs("3.0.0", "O(1)", "Says how the cluster is.").tips(VARYING),
     cluster(514, "cluster|myid", 2).docs("3.0.0", "O(1)", "Answers the node's name."),
@@ -148,6 +168,11 @@ const CLUSTER: &[Spec] = &[
     cluster(520, "cluster|getkeysinslot", 4)
         .docs("3.0.0", "O(N) for N keys answered", "Answers keys of a slot.")
         .tips(VARYING),
+    cluster(522, "cluster|myshardid", 2).docs(
+        "7.2.0",
+        "O(1)",
+        "Answers the name of the nodes that copy each other.",
+    ),
     cluster(521, "cluster|help", 2).flags(&[F::LOADING]).docs("5.0.0", "O(1)", "Explains the subcommands."),
 ];
 

@@ -1,0 +1,265 @@
+//! CLIENT: the connections of this node, and what is set on them.
+
+use super::connection::is_showable;
+use super::{Answered, is, on_off, shown};
+use crate::api::{ClientId, Effect};
+use crate::clients::{Client, ReplyMode};
+use crate::node::Node;
+use base::Time;
+use command::{Error, Spec};
+use resp::Protocol;
+use resp::number::parse_integer;
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Which connections CLIENT KILL means: those that match everything that is given.
+#[derive(Debug, Default)]
+struct Filter {
+    id: Option<u64>,
+    address: Option<Vec<u8>>,
+    local_address: Option<Vec<u8>>,
+    kind: Option<ClientKind>,
+    seconds_min: Option<u64>,
+    skip_me: bool,
+}
+
+/// The kinds of connection that Redis knows. All of Sihai's clients are normal ones: nodes have ports of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClientKind {
+    Normal,
+    Other,
+}
+
+impl ClientKind {
+    fn parse(word: &[u8]) -> Result<Self, Cow<'static, str>> {
+        match word.to_ascii_lowercase().as_slice() {
+            b"normal" => Ok(Self::Normal),
+            b"master" | b"replica" | b"slave" | b"pubsub" => Ok(Self::Other),
+            _ => Err(format!("ERR Unknown client type '{}'", shown(word)).into()),
+        }
+    }
+}
+
+impl Filter {
+    fn parse(words: &[&[u8]]) -> Result<Self, Cow<'static, str>> {
+        let mut filter = Self { skip_me: true, ..Self::default() };
+        let (options, rest) = words.as_chunks::<2>();
+        for [option, value] in options {
+            match option.to_ascii_lowercase().as_slice() {
+                b"id" => filter.id = Some(positive(value, "client-id should be greater than 0")?),
+                b"addr" => filter.address = Some(value.to_vec()),
+                b"laddr" => filter.local_address = Some(value.to_vec()),
+                b"type" => filter.kind = Some(ClientKind::parse(value)?),
+                b"maxage" => filter.seconds_min = Some(positive(value, "maxage should be greater than 0")?),
+                b"user" if *value == b"default" => {}
+                b"user" => return Err(format!("ERR No such user '{}'", shown(value)).into()),
+                b"skipme" if is(value, "yes") => filter.skip_me = true,
+                b"skipme" if is(value, "no") => filter.skip_me = false,
+                _ => return Err(syntax()),
+            }
+        }
+        if rest.is_empty() { Ok(filter) } else { Err(syntax()) }
+    }
+
+    fn takes(&self, client: &Client, asking: ClientId, local: &str, now: Time) -> bool {
+        !(self.skip_me && client.id == asking)
+            && self.id.is_none_or(|id| id == client.id.0)
+            && self.address.as_ref().is_none_or(|address| address == client.address.as_bytes())
+            && self.local_address.as_ref().is_none_or(|address| address == local.as_bytes())
+            && self.kind.is_none_or(|kind| kind == ClientKind::Normal)
+            && self.seconds_min.is_none_or(|seconds| now.since(client.since).as_secs() >= seconds)
+    }
+}
+
+fn syntax() -> Cow<'static, str> {
+    Error::Syntax.text().into_owned().into()
+}
+
+fn positive(word: &[u8], otherwise: &str) -> Result<u64, Cow<'static, str>> {
+    let number = parse_integer(word).and_then(|number| u64::try_from(number).ok()).filter(|number| *number > 0);
+    number.ok_or_else(|| format!("ERR {otherwise}").into())
+}
+
+/// One line of CLIENT LIST, with the fields of Redis that mean something here.
+fn describe(client: &Client, local: &str, now: Time) -> String {
+    let mut flags = String::new();
+    for (set, flag) in [(client.closing, 'c'), (client.no_evict, 'e'), (client.no_touch, 'T')] {
+        if set {
+            flags.push(flag);
+        }
+    }
+    if flags.is_empty() {
+        flags.push('N');
+    }
+    let (output, backlog) = (client.output_bytes() - client.backlog, client.backlog);
+    let input = client.input.len();
+    let spare = client.input.capacity() - input;
+    let memory = size_of::<Client>() + input + spare + output + backlog;
+    let events = match (client.stopped, backlog > 0) {
+        (false, false) => "r",
+        (false, true) => "rw",
+        (true, true) => "w",
+        (true, false) => "",
+    };
+    let mut line = String::new();
+    // Writing to a String can't fail.
+    let _ = write!(
+        line,
+        "id={} addr={} laddr={local} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 \
+         qbuf={input} qbuf-free={spare} obl={output} oll={} omem={backlog} tot-mem={memory} events={events} cmd={} \
+         user=default redir=-1 resp={} lib-name={} lib-ver={}",
+        client.id.0,
+        client.address,
+        shown(&client.name),
+        now.since(client.since).as_secs(),
+        now.since(client.last_command_at).as_secs(),
+        client.database.0,
+        client.pending(),
+        client.last_command,
+        if client.protocol == Protocol::Resp3 { 3 } else { 2 },
+        shown(&client.library.0),
+        shown(&client.library.1),
+    );
+    line.push('\n');
+    line
+}
+
+impl Node {
+    pub(super) fn about_clients(&mut self, slot: u32, spec: &Spec, words: &[&[u8]]) -> Answered {
+        let now = self.hub.now;
+        let Some(client) = self.hub.clients.get(slot) else { return Ok(()) };
+        match (spec.short_name(), &words[2..]) {
+            ("id", _) => {
+                let id = client.id.0;
+                self.reply(slot, |reply| reply.count(id));
+            }
+            ("getname", _) => {
+                let name = client.name.clone();
+                self.reply(slot, |reply| reply.bulk_or_null(Some(&name[..]).filter(|name| !name.is_empty())));
+            }
+            ("setname", [name]) => return self.set_name(slot, name),
+            ("setinfo", [attribute, value]) => return self.set_info(slot, attribute, value),
+            ("info", _) => {
+                let text = describe(client, &self.hub.config.addresses.client, now);
+                self.reply(slot, |reply| reply.verbatim(*b"txt", text.as_bytes()));
+            }
+            ("list", arguments) => return self.list_clients(slot, arguments),
+            ("kill", arguments) => return self.kill(slot, arguments),
+            ("no-evict", [switch]) => {
+                client.no_evict = on_off(switch)?;
+                return self.reply_ok(slot);
+            }
+            ("no-touch", [switch]) => {
+                client.no_touch = on_off(switch)?;
+                return self.reply_ok(slot);
+            }
+            ("reply", [mode]) => return self.set_reply_mode(slot, mode),
+            ("unblock", arguments) => return self.unblock(slot, arguments),
+            ("help", _) => self.reply(slot, |reply| command::introspect::help(container(), reply)),
+            (name, _) => return Err(format!("ERR 'client|{name}' isn't answered by this release").into()),
+        }
+        Ok(())
+    }
+
+    fn set_info(&mut self, slot: u32, attribute: &[u8], value: &[u8]) -> Answered {
+        let Some(client) = self.hub.clients.get(slot) else { return Ok(()) };
+        let kept = if is(attribute, "lib-name") {
+            &mut client.library.0
+        } else if is(attribute, "lib-ver") {
+            &mut client.library.1
+        } else {
+            return Err(format!("ERR Unrecognized option '{}'", shown(attribute)).into());
+        };
+        if !is_showable(value) {
+            let attribute = shown(attribute);
+            return Err(format!("ERR {attribute} cannot contain spaces, newlines or special characters.").into());
+        }
+        *kept = value.to_vec();
+        self.reply_ok(slot)
+    }
+
+    fn list_clients(&mut self, slot: u32, arguments: &[&[u8]]) -> Answered {
+        let mut ids = None;
+        let mut none = false;
+        match arguments {
+            [] => {}
+            [by, kind] if is(by, "type") => none = ClientKind::parse(kind)? != ClientKind::Normal,
+            [by, given @ ..] if is(by, "id") && !given.is_empty() => {
+                let parsed: Option<Vec<u64>> = given
+                    .iter()
+                    .map(|id| parse_integer(id).and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0))
+                    .collect();
+                ids = Some(parsed.ok_or("ERR Invalid client ID")?);
+            }
+            _ => return Err(syntax()),
+        }
+        let (now, local) = (self.hub.now, &self.hub.config.addresses.client);
+        let mut text = String::new();
+        for client in self.hub.clients.iter().filter(|_| !none) {
+            if ids.as_ref().is_none_or(|ids| ids.contains(&client.id.0)) {
+                text.push_str(&describe(client, local, now));
+            }
+        }
+        self.reply(slot, |reply| reply.verbatim(*b"txt", text.as_bytes()));
+        Ok(())
+    }
+
+    /// Closes connections: others at once, the one that asks after its answer.
+    fn kill(&mut self, slot: u32, arguments: &[&[u8]]) -> Answered {
+        let by_address = arguments.len() == 1;
+        let filter = match arguments {
+            [address] => Filter { address: Some(address.to_vec()), ..Filter::default() },
+            _ => Filter::parse(arguments)?,
+        };
+        let Some(client) = self.hub.clients.get(slot) else { return Ok(()) };
+        let (me, now, local) = (client.id, self.hub.now, &self.hub.config.addresses.client);
+        let found = self.hub.clients.iter().filter(|client| filter.takes(client, me, local, now));
+        let found: Vec<ClientId> = found.map(|client| client.id).collect();
+        if by_address && found.is_empty() {
+            return Err("ERR No such client".into());
+        }
+        let count = found.len() as u64;
+        self.reply(slot, |reply| if by_address { reply.ok() } else { reply.count(count) });
+        for id in found {
+            if id == me {
+                self.hang_up(slot);
+            } else {
+                self.hub.clients.close(id);
+                self.hub.out.push(Effect::Close { client: id });
+            }
+        }
+        Ok(())
+    }
+
+    /// No command blocks in this release, so nobody is ever blocked.
+    fn unblock(&mut self, slot: u32, arguments: &[&[u8]]) -> Answered {
+        match arguments {
+            [_] => {}
+            [_, how] if is(how, "timeout") || is(how, "error") => {}
+            [_, _] => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
+            _ => return Err(syntax()),
+        }
+        parse_integer(arguments[0]).ok_or_else(|| Error::NotAnInteger.text().into_owned())?;
+        self.reply(slot, |reply| reply.integer(0));
+        Ok(())
+    }
+
+    fn set_reply_mode(&mut self, slot: u32, mode: &[u8]) -> Answered {
+        let Some(client) = self.hub.clients.get(slot) else { return Ok(()) };
+        if is(mode, "on") {
+            client.reply_mode = ReplyMode::On;
+            return self.reply_ok(slot);
+        } else if is(mode, "off") {
+            client.reply_mode = ReplyMode::Off;
+        } else if !is(mode, "skip") {
+            return Err(syntax());
+        } else if client.reply_mode != ReplyMode::Off {
+            client.reply_mode = ReplyMode::SkipNext;
+        }
+        Ok(())
+    }
+}
+
+fn container() -> &'static Spec {
+    command::lookup(b"client").expect("CLIENT is in the table")
+}

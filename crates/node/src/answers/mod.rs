@@ -1,0 +1,105 @@
+//! Commands that no shard answers: those about the connection, this node, and the cluster as this node knows it. They
+//! are answered at once, in their turn, except where the meta group has to agree first or a slot's keys are asked for.
+//!
+//! Replies and errors are Redis 7.2's. What Sihai has no true value for is left out of a reply, never invented.
+
+/// CLIENT: the connections and what is set on them.
+mod clients;
+/// CLUSTER: slots, shards and nodes.
+mod cluster;
+/// What a connection says about itself: HELLO, AUTH, SELECT and the like.
+mod connection;
+/// The node: INFO, CONFIG, TIME, MEMORY and the like.
+mod server;
+/// SIHAI: what Redis has no words for.
+mod sihai;
+
+use crate::hub::Waiter;
+use crate::meta::MetaCommand;
+use crate::node::Node;
+use crate::op::Op;
+use base::GroupId;
+use base::codec::Encode;
+use command::Spec;
+use resp::Writer;
+use std::borrow::Cow;
+
+/// Whether a command was taken, or why not: a whole error reply without its dash.
+type Answered = Result<(), Cow<'static, str>>;
+
+impl Node {
+    /// Whether a command must wait until all earlier ones of its connection are answered: it changes what they rest on,
+    /// or tells of what they have done.
+    pub(crate) fn waits_for_earlier(&self, spec: &Spec) -> bool {
+        matches!(
+            spec.name,
+            "swapdb"
+                | "config|set"
+                | "sihai|remove"
+                | "wait"
+                | "info"
+                | "memory|stats"
+                | "sihai|status"
+                | "cluster|countkeysinslot"
+                | "cluster|getkeysinslot"
+        )
+    }
+
+    /// Answers a command that isn't for a shard.
+    pub(crate) fn answer_here(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {
+        let container = spec.name.split_once('|').map_or(spec.name, |(container, _)| container);
+        let answered = match container {
+            "client" => self.about_clients(slot, spec, words),
+            "cluster" => self.about_cluster(slot, words),
+            "sihai" => self.about_sihai(slot, spec, words),
+            "info" | "time" | "swapdb" | "wait" | "command" | "config" | "memory" => {
+                self.about_server(slot, spec, words)
+            }
+            _ => self.about_connection(slot, spec, words),
+        };
+        if let Err(text) = answered {
+            self.refuse(slot, text);
+        }
+    }
+
+    /// Answers at once, in the client's version of the protocol.
+    fn reply(&mut self, slot: u32, write: impl FnOnce(&mut Writer<'_>)) {
+        let Some(client) = self.hub.clients.get(slot) else { return };
+        let protocol = client.protocol;
+        self.hub.clients.answer_now(slot, |out| write(&mut Writer::new(out, protocol)));
+    }
+
+    fn reply_ok(&mut self, slot: u32) -> Answered {
+        self.reply(slot, |reply| reply.ok());
+        Ok(())
+    }
+
+    /// Has the meta group make a change; the client hears when it is made. What comes behind on the connection waits,
+    /// because it rests on it.
+    fn change_meta(&mut self, slot: u32, command: &MetaCommand) {
+        let ticket = self.hub.clients.ticket(slot, None);
+        if let Some(client) = self.hub.clients.get(slot) {
+            client.held = true;
+        }
+        self.write(GroupId::META, Waiter::Meta(ticket), &Op::Meta(&command.to_bytes()));
+    }
+}
+
+/// A word of a client, as text for a message.
+fn shown(word: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(word)
+}
+
+/// Whether a word is this option, in any case.
+fn is(word: &[u8], option: &str) -> bool {
+    word.eq_ignore_ascii_case(option.as_bytes())
+}
+
+/// `on` or `off`.
+fn on_off(word: &[u8]) -> Result<bool, Cow<'static, str>> {
+    match word {
+        _ if is(word, "on") => Ok(true),
+        _ if is(word, "off") => Ok(false),
+        _ => Err(command::Error::Syntax.text().into_owned().into()),
+    }
+}

@@ -210,10 +210,12 @@ pub fn append_bound(entries: &[Entry]) -> u64 {
     (bytes + records * (HEADER_BYTES + 8 + 8)) as u64
 }
 
-/// At most how many bytes a record with this payload takes that is written twice, apart from [`BATCH_BOUND`].
+/// At most how many bytes a record with this payload takes that is written twice, apart from [`batch_bound`].
 pub fn control_bound(payload_bytes: usize) -> u64 {
     2 * (HEADER_BYTES + payload_bytes + 8) as u64
 }
 
-/// What a batch takes beside its records: padding and end mark.
-pub const BATCH_BOUND: u64 = (COPY_DISTANCE_BYTES + 3 * HEADER_BYTES) as u64;
+/// At most what a batch takes beside its records: an end mark, and the distance to the second copies if there are any.
+pub const fn batch_bound(has_copies: bool) -> u64 {
+    (if has_copies { COPY_DISTANCE_BYTES + 2 * HEADER_BYTES } else { HEADER_BYTES }) as u64
+}

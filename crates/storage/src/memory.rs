@@ -193,6 +193,24 @@ impl MemoryDisk {
         Self { shared: Arc::clone(&self.shared), lock: None }
     }
 
+    /// Another disk with the same files, all of them durable.
+    pub fn duplicate(&self, name: impl Into<String>) -> Self {
+        let shared = self.shared();
+        let copy = Self::new(name);
+        {
+            let mut target = copy.shared();
+            target.next_id = shared.next_id;
+            target.live.clone_from(&shared.live);
+            target.durable.clone_from(&shared.live);
+            for (id, content) in &shared.files {
+                let bytes = content.live.clone();
+                let content = Content { durable: bytes.clone(), live: bytes, dirty: BTreeSet::new() };
+                target.files.insert(*id, content);
+            }
+        }
+        copy
+    }
+
     /// The power goes: of what wasn't synced each file loses all, keeps all or keeps any of its sectors, and the
     /// directory keeps a beginning of what was done to it. Injected faults end, and nobody holds the lock.
     pub fn crash(&self, rng: &mut Rng) {

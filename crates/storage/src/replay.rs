@@ -109,6 +109,15 @@ fn batches<'s>(scan: &'s Scan) -> Vec<Records<'s>> {
             }
         }
     }
+    if let Some(mark) = scan.mark.filter(|mark| batches.last().is_none_or(|batch| batch.number < mark.batch))
+    {
+        batches.push(Records {
+            number: mark.batch,
+            by_order: BTreeMap::new(),
+            count: mark.count,
+            start: end,
+        });
+    }
     batches
 }
 

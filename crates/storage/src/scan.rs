@@ -24,6 +24,8 @@ pub struct Scan {
     pub end: u64,
     /// Whether an end mark there says that nothing followed.
     pub clean: bool,
+    /// That end mark; it names the last batch even if nothing else of that is readable.
+    pub mark: Option<Header>,
     /// Where nothing could be made of the bytes between two records.
     pub gaps: Vec<(u64, u64)>,
     /// The bytes as they should be on every mirror, up to behind the end mark.
@@ -130,7 +132,8 @@ pub fn scan(images: &[&[u8]], segment: u32, opening: &Opening, limit: Option<u64
     let longest = limit.map_or(longest, |limit| longest.min(limit as usize));
     let clipped: Vec<&[u8]> = images.iter().map(|image| &image[..image.len().min(longest)]).collect();
     let reader = Reader { images: &clipped, segment, salt: opening.salt, longest };
-    let mut scan = Scan { items: Vec::new(), end: 0, clean: false, gaps: Vec::new(), truth: Vec::new() };
+    let mut scan =
+        Scan { items: Vec::new(), end: 0, clean: false, mark: None, gaps: Vec::new(), truth: Vec::new() };
     let (mut offset, mut batch) = (0, opening.batch);
     loop {
         let header = reader.header(offset).filter(|header| header.batch >= batch);
@@ -146,7 +149,8 @@ pub fn scan(images: &[&[u8]], segment: u32, opening: &Opening, limit: Option<u64
                     None => {
                         scan.truth.resize(offset + HEADER_BYTES, 0);
                         header.put(&mut scan.truth[offset..]);
-                        scan.clean = true;
+                        (scan.clean, scan.mark) = (true, Some(header));
+                        scan.end = offset as u64;
                         break;
                     }
                 }

@@ -15,6 +15,10 @@ use std::io;
 /// The file that waits to become a segment.
 pub const SPARE: &str = "spare";
 
+/// While there is no spare, entries leave at least so much of the current segment to what could free room: hard states,
+/// snapshots, replicas that end.
+const RESERVE_BYTES: u64 = 16 << 10;
+
 impl<D: Disk> Store<D> {
     fn segment_bytes(&self) -> u64 {
         self.options.segment_bytes.max(Options::SEGMENT_BYTES_MIN)
@@ -26,7 +30,8 @@ impl<D: Disk> Store<D> {
         let length = self.segments[&self.current.segment];
         let left = length.saturating_sub(self.current.offset);
         let fits = bytes <= left;
-        if appends && self.spare_bytes.is_none() && (!fits || left - bytes < length / 4) {
+        if appends && self.spare_bytes.is_none() && (!fits || left - bytes < (length / 8).max(RESERVE_BYTES))
+        {
             self.make_spare(bytes)?;
             if self.spare_bytes.is_none() {
                 return Err(self.full());

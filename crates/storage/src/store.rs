@@ -4,7 +4,7 @@
 //! then the records are encoded and applied to what is in memory, written with one call and synced once on every mirror.
 //! From the encoding on, whatever fails on the last good disk is fatal, because memory is ahead of it.
 
-use crate::batch::{BATCH_BOUND, Batch, Destination, append_bound, control_bound, pieces};
+use crate::batch::{Batch, Destination, append_bound, batch_bound, control_bound, pieces};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{ReadError, WriteError};
 use crate::index::{Contents, Place};
@@ -95,13 +95,16 @@ impl<D: Disk> Store<D> {
         for op in ops.clone() {
             self.write_chunks(op)?;
         }
-        let (mut bound, mut appends) = (0, false);
+        let (mut bound, mut appends, mut copies) = (0, false, false);
         for op in ops.clone() {
-            bound += op_bound(op);
-            appends |= matches!(op, Op::Append { .. });
+            let bytes = op_bound(op);
+            bound += bytes;
+            let is_append = matches!(op, Op::Append { .. });
+            appends |= is_append;
+            copies |= bytes > 0 && !is_append;
         }
         if bound > 0 {
-            self.make_room(bound + BATCH_BOUND, appends)?;
+            self.make_room(bound + batch_bound(copies), appends)?;
             self.batch.clear();
             for op in ops {
                 self.encode(op, self.current);
@@ -309,7 +312,8 @@ impl<D: Disk> Store<D> {
     /// Makes durable which mirrors take part, before anything is acknowledged without one.
     fn write_mirrors(&mut self) -> Result<(), WriteError> {
         let ids = self.mirrors.ids();
-        self.make_room(control_bound(4 + 4 * ids.len()) + BATCH_BOUND, false).map_err(must_not_be_full)?;
+        self.make_room(control_bound(4 + 4 * ids.len()) + batch_bound(true), false)
+            .map_err(must_not_be_full)?;
         self.batch.clear();
         self.batch.control(Kind::Mirrors, GroupId::META, (Index::ZERO, Term(0)), |to| {
             encode_mirrors(&ids, to);

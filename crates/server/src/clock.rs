@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn a_wall_clock_that_is_set_is_noticed_and_one_that_goes_on_is_not() {
         let jumps = super::WallJumps::default();
-        let at = |millis| base::Time::from_millis(1_000_000 + millis);
+        let at = |millis: u64| base::Time::from_millis(1_000_000 + millis);
         let wall = |millis: i64| base::UnixMillis((1_800_000_000_000 + millis) as u64);
         assert_eq!(jumps.judge(at(0), wall(0)), None);
         assert_eq!(jumps.judge(at(5_000), wall(5_003)), None);

@@ -203,7 +203,10 @@ impl Options {
     }
 
     fn settings(self) -> Result<Settings, ConfigError> {
-        if self.tls.tls_cert_file.is_some() || self.tls.tls_key_file.is_some() || self.tls.tls_ca_file.is_some() {
+        if self.tls.tls_cert_file.is_some()
+            || self.tls.tls_key_file.is_some()
+            || self.tls.tls_ca_file.is_some()
+        {
             return error(
                 "TLS comes in a later release: leave the --tls- flags out, and keep the ports in a network you trust",
             );
@@ -361,8 +364,10 @@ fn node_config(
         ));
     }
     if config.request_timeout < config.election_timeout {
-        return error("--request-timeout must not be shorter than --election-timeout: no command would survive a change \
-             of leader");
+        return error(
+            "--request-timeout must not be shorter than --election-timeout: no command would survive a change \
+             of leader",
+        );
     }
     if config.clock_drift_permille >= 500 {
         return error("--clock-drift-permille must be below 500, or leases are over before they begin");
@@ -410,7 +415,9 @@ fn resolve(bind: Option<&str>) -> Result<IpAddr, ConfigError> {
         addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
     });
     resolved.map(|address| address.ip()).ok_or_else(|| {
-        ConfigError(format!("--bind {host} is no address of this machine: give an IP address, or 0.0.0.0 for all"))
+        ConfigError(format!(
+            "--bind {host} is no address of this machine: give an IP address, or 0.0.0.0 for all"
+        ))
     })
 }
 
@@ -421,7 +428,9 @@ fn check_host_port(target: &str) -> Result<(), ConfigError> {
     if sound {
         return Ok(());
     }
-    error(format!("--join {target} isn't HOST:PEERPORT; the peer port is the member's client port + 10000 by default"))
+    error(format!(
+        "--join {target} isn't HOST:PEERPORT; the peer port is the member's client port + 10000 by default"
+    ))
 }
 
 /// A port's number.
@@ -444,9 +453,11 @@ impl FromStr for Port {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         if text.contains("://") {
-            return Err("this looks like a variable that Kubernetes makes for a service of the same name: set \
+            return Err(
+                "this looks like a variable that Kubernetes makes for a service of the same name: set \
                  enableServiceLinks: false in the pod, or call the service something else"
-                .into());
+                    .into(),
+            );
         }
         text.parse().map(Port).map_err(|_| "a port is a number from 0 (any free one) to 65535".into())
     }

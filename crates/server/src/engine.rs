@@ -75,6 +75,8 @@ pub struct Engine<C> {
     wall: WallJumps,
     flusher: Cell<Option<Waker>>,
     flush_wanted: Cell<bool>,
+    /// Who wants to know of the next flush.
+    watcher: Cell<Option<Waker>>,
     ending: Cell<Option<oneshot::Sender<Ending>>>,
     /// Clients and how many there may be.
     pub counts: ClientCounts,
@@ -104,6 +106,7 @@ impl<C: NodeCore> Engine<C> {
             wall: WallJumps::default(),
             flusher: Cell::new(None),
             flush_wanted: Cell::new(false),
+            watcher: Cell::new(None),
             ending: Cell::new(Some(ending)),
             counts,
         });
@@ -120,6 +123,19 @@ impl<C: NodeCore> Engine<C> {
     /// What the node knows at this moment.
     pub fn overview(&self) -> Overview {
         self.core.borrow().overview(clock::now())
+    }
+
+    /// Returns after the next flush; one at a time may wait.
+    pub async fn flushed(&self) {
+        let mut waits = true;
+        poll_fn(|context| {
+            if std::mem::take(&mut waits) {
+                self.watcher.set(Some(context.waker().clone()));
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// What receives other nodes on behalf of this one.
@@ -203,6 +219,9 @@ impl<C: NodeCore> Engine<C> {
         }
         self.spare.replace(effects);
         self.write_to_clients();
+        if let Some(watcher) = self.watcher.take() {
+            watcher.wake();
+        }
         self.with_scratch(|scratch| self.links.write_now(scratch));
         let later = self.later.take();
         if !later.is_empty() {

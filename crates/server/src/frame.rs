@@ -68,7 +68,7 @@ impl FrameReader {
     }
 
     /// The next whole frame, without copying it, if there is one.
-    pub fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
+    pub fn cut(&mut self) -> Result<Option<Bytes>, FrameError> {
         let Some(mut header) = self.buffer.get(..HEADER_BYTES) else { return Ok(None) };
         let (bytes, checksum) = (header.get_u32_le() as usize, header.get_u32_le());
         if bytes > self.bytes_max {
@@ -109,7 +109,7 @@ mod tests {
         for mut part in stream.chunks(step) {
             while !part.is_empty() {
                 assert!(reader.fill(&mut part).await?);
-                while let Some(frame) = reader.next()? {
+                while let Some(frame) = reader.cut()? {
                     frames.push(frame);
                 }
             }
@@ -139,7 +139,7 @@ mod tests {
         let stream = [&u32::MAX.to_le_bytes()[..], &[0; 4]].concat();
         let mut reader = FrameReader::new(BYTES_MAX);
         assert!(reader.fill(&mut &stream[..]).await.expect("it can be read"));
-        assert!(matches!(reader.next(), Err(FrameError::TooLong { bytes, .. }) if bytes == u32::MAX as usize));
+        assert!(matches!(reader.cut(), Err(FrameError::TooLong { bytes, .. }) if bytes == u32::MAX as usize));
         assert!(reader.buffer.capacity() < 1 << 20);
     }
 }

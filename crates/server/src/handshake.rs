@@ -148,9 +148,14 @@ impl fmt::Display for HandshakeError {
                 write!(f, "node {wanted} is looked for, and node {found} is there")
             }
             HandshakeError::Myself(node) => {
-                write!(f, "it says that it is node {node}, which is this node: is a data directory used twice?")
+                write!(
+                    f,
+                    "it says that it is node {node}, which is this node: is a data directory used twice?"
+                )
             }
-            HandshakeError::Secret => write!(f, "it doesn't know this cluster's secret (--cluster-secret-file)"),
+            HandshakeError::Secret => {
+                write!(f, "it doesn't know this cluster's secret (--cluster-secret-file)")
+            }
             HandshakeError::Malformed(error) => write!(f, "its handshake can't be read: {error}"),
             HandshakeError::Refused(sentence) => write!(f, "it refuses: {sentence}"),
         }
@@ -270,9 +275,7 @@ pub async fn accept(
     .await
 }
 
-async fn within<T>(
-    handshake: impl Future<Output = Result<T, HandshakeError>>,
-) -> Result<T, HandshakeError> {
+async fn within<T>(handshake: impl Future<Output = Result<T, HandshakeError>>) -> Result<T, HandshakeError> {
     tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.unwrap_or(Err(HandshakeError::Timeout))
 }
 

@@ -105,13 +105,17 @@ async fn ask_one(
     let addresses = addresses(local);
     let body = Request { nonce, addresses: addresses.clone() }.to_bytes();
     let conversation = async {
-        stream.write_all(&[&frame::header(&body)[..], &body].concat()).await.map_err(|error| error.to_string())?;
+        stream
+            .write_all(&[&frame::header(&body)[..], &body].concat())
+            .await
+            .map_err(|error| error.to_string())?;
         read_one(&mut stream).await.map_err(|error| error.to_string())
     };
     let reply = timeout(ANSWER_TIMEOUT, conversation)
         .await
         .map_err(|_| "it has no answer yet (has the cluster a majority?)".to_string())??;
-    let Reply(reply) = Reply::from_bytes(reply).map_err(|error| format!("its answer can't be read: {error}"))?;
+    let Reply(reply) =
+        Reply::from_bytes(reply).map_err(|error| format!("its answer can't be read: {error}"))?;
     Ok((reply, addresses))
 }
 

@@ -8,33 +8,54 @@
 //! This is where clocks, sockets, files and threads live, and nothing else: what is right or wrong is decided in the
 //! cores, which the simulator runs as well.
 
+/// The system's randomness.
+pub mod chance;
+/// Whether a stopped node's files are sound.
+pub mod check;
+/// What a person can ask for on the command line.
+pub mod cli;
 /// Reading clients and writing to them.
 pub mod client;
 /// The clocks of this machine.
 pub mod clock;
-/// The system's randomness.
-pub mod chance;
+/// From flags, environment and file to settings.
+pub mod config;
+/// Files, and the thread that waits for them.
+pub mod disk;
 /// One thread that owns a node and its sockets.
 pub mod engine;
 /// How bytes between nodes are cut into messages.
 pub mod frame;
 /// How nodes make sure of each other.
 pub mod handshake;
+/// What probes and Prometheus ask.
+pub mod http;
 /// How a node becomes a member.
 pub mod join;
+/// What clients hear before there is a node.
+pub mod loading;
+/// Log lines, and the first lines.
+pub mod logging;
 /// What the machine says about itself.
 pub mod machine;
 /// What waits to be written to one socket.
 pub mod outgoing;
 /// Links to other nodes.
 pub mod peers;
+/// Opening ports.
+pub mod ports;
+/// The life of a node.
+pub mod serve;
+/// How a cluster is, for people.
+pub mod status;
 /// Who comes to the peer port.
 pub mod visitors;
 
 /// An empty directory of its own for a test.
 #[cfg(test)]
 pub(crate) fn test_dir(name: &str) -> std::path::PathBuf {
-    let dir = std::env::temp_dir().join(format!("sihai-{name}-{}-{:016x}", std::process::id(), chance::u64()));
+    let dir =
+        std::env::temp_dir().join(format!("sihai-{name}-{}-{:016x}", std::process::id(), chance::u64()));
     std::fs::create_dir_all(&dir).expect("the temporary directory can be written");
     dir
 }

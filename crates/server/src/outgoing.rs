@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn everything_arrives_once_and_in_order_however_little_the_socket_takes() {
         let mut rng = Rng::new(7);
-        let sizes = [0, 1, 5, 100, LARGE_BYTES - 1, LARGE_BYTES, GATHER_BYTES, GATHER_BYTES + 1, 3 * GATHER_BYTES];
+        let sizes =
+            [0, 1, 5, 100, LARGE_BYTES - 1, LARGE_BYTES, GATHER_BYTES, GATHER_BYTES + 1, 3 * GATHER_BYTES];
         for room in [1usize << 8, 1 << 12, 1 << 16, 1 << 30] {
             let mut queue = Outgoing::default();
             let mut wanted = Vec::new();

@@ -22,8 +22,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -99,7 +99,11 @@ impl Links {
         for peer in peers.into_iter().filter(|peer| peer.node != self.me.node) {
             links.entry(peer.node).or_insert_with(|| {
                 let link = Rc::new(Link::new(peer.node, peer.address));
-                let caller = Caller { me: self.me.clone(), secret: self.secret.clone(), rng: self.rng.borrow_mut().fork() };
+                let caller = Caller {
+                    me: self.me.clone(),
+                    secret: self.secret.clone(),
+                    rng: self.rng.borrow_mut().fork(),
+                };
                 let task = tokio::task::spawn_local(caller.keep(link.clone(), inlet.clone()));
                 *link.task.borrow_mut() = Some(task.abort_handle());
                 link
@@ -150,7 +154,6 @@ impl Links {
             incoming.notify_one();
         }
     }
-
 
     /// Who this node is.
     pub fn me(&self) -> &Identity {
@@ -224,7 +227,9 @@ impl Link {
             }
             if self.full.get() {
                 let mut socket = self.socket.borrow_mut();
-                let Some(socket) = socket.as_mut() else { return Poll::Ready(io::Error::other("it was given up")) };
+                let Some(socket) = socket.as_mut() else {
+                    return Poll::Ready(io::Error::other("it was given up"));
+                };
                 let mut queue = self.queue.borrow_mut();
                 if let Err(error) = poll_write_queue(&mut queue, &mut scratch, socket, context) {
                     return Poll::Ready(error);
@@ -329,4 +334,3 @@ pub(crate) async fn connect(address: &str, secret: &Secret) -> io::Result<TcpStr
     crate::client::prepare(&stream);
     Ok(stream)
 }
-

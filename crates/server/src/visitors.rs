@@ -53,7 +53,9 @@ impl Door {
         loop {
             match listener.accept().await {
                 Ok((_, address)) if self.strangers.get() >= STRANGERS_MAX => {
-                    self.log(format_args!("peer {address} was turned away: too many handshakes are under way"));
+                    self.log(format_args!(
+                        "peer {address} was turned away: too many handshakes are under way"
+                    ));
                 }
                 Ok((stream, address)) => {
                     tokio::task::spawn_local(self.clone().receive(stream, address));
@@ -126,11 +128,13 @@ impl Door {
             }
             let now = clock::now();
             loop {
-                match frames.next() {
+                match frames.cut() {
                     Ok(Some(bytes)) => self.inlet.input(now, Input::Peer { from: node, bytes }),
                     Ok(None) => break,
                     Err(error) => {
-                        tracing::error!("node {node} sends what can't be read: {error}; its link is broken off");
+                        tracing::error!(
+                            "node {node} sends what can't be read: {error}; its link is broken off"
+                        );
                         return error.to_string();
                     }
                 }
@@ -202,7 +206,7 @@ impl Drop for Stranger<'_> {
 pub(crate) async fn read_one(read: &mut (impl tokio::io::AsyncRead + Unpin)) -> Result<Bytes, FrameError> {
     let mut frames = FrameReader::new(join::BYTES_MAX);
     loop {
-        if let Some(frame) = frames.next()? {
+        if let Some(frame) = frames.cut()? {
             return Ok(frame);
         }
         if !frames.fill(read).await? {

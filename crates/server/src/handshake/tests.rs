@@ -11,7 +11,10 @@ fn member(cluster: u128, from: u32, to: u32) -> Call {
 }
 
 /// Both ends of one conversation with node 2 of cluster 7, which knows the secret `open sesame`.
-async fn meet(call: Call, secret: &str) -> (Result<Identity, HandshakeError>, Result<Visitor, HandshakeError>) {
+async fn meet(
+    call: Call,
+    secret: &str,
+) -> (Result<Identity, HandshakeError>, Result<Visitor, HandshakeError>) {
     let (mut dialer, mut acceptor) = duplex(64);
     let secret = Secret::new(secret.as_bytes().to_vec());
     let dialing = async move { dial(&mut dialer, &call, &secret, [1; 32]).await };

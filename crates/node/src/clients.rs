@@ -23,9 +23,15 @@ pub struct Ticket {
     slot: u32,
     client: ClientId,
     sequence: u64,
+    since: Time,
 }
 
 impl Ticket {
+    /// When the command came; nothing that is tried for it may take longer than the request timeout from then on.
+    pub fn since(&self) -> Time {
+        self.since
+    }
+
     /// Whose command it is.
     pub fn client(&self) -> ClientId {
         self.client
@@ -231,14 +237,14 @@ impl Clients {
     }
 
     /// A place in the client's queue for a command that is answered later, by `group` if it is known.
-    pub fn ticket(&mut self, slot: u32, group: Option<GroupId>) -> Ticket {
+    pub fn ticket(&mut self, slot: u32, group: Option<GroupId>, since: Time) -> Ticket {
         let client = self.slots[slot as usize].as_mut().expect("the client is connected");
         if let Some(group) = group {
             client.arrive(group);
         }
         let muted = client.reply_mode != ReplyMode::On;
         client.queue.push_back(Place::Waiting { group, muted });
-        Ticket { slot, client: client.id, sequence: client.first + client.queue.len() as u64 - 1 }
+        Ticket { slot, client: client.id, sequence: client.first + client.queue.len() as u64 - 1, since }
     }
 
     /// Answers a command at once: in its turn, behind what still waits.

@@ -8,7 +8,8 @@ use crate::lanes::{self, Lane};
 use crate::node::{Copy, Node};
 use crate::op::{Invocation, Op, Words, encode_invocation, encode_op};
 use crate::replica::Replica;
-use base::{DatabaseId, GroupId};
+use crate::scatter::Job;
+use base::{DatabaseId, GroupId, Time};
 use bytes::Bytes;
 use command::{Place, Spec};
 use resp::Writer;
@@ -326,7 +327,7 @@ impl Node {
     }
 
     fn submit_write(&mut self, slot: u32, group: GroupId, op: &Op<'_>) {
-        let ticket = self.hub.clients.ticket(slot, Some(group));
+        let ticket = self.hub.clients.ticket(slot, Some(group), self.hub.now);
         self.write(group, Waiter::Client(ticket), op);
     }
 
@@ -359,7 +360,7 @@ impl Node {
         }
         let mut query = Vec::new();
         encode_invocation(&mut query, invocation);
-        let ticket = self.hub.clients.ticket(slot, Some(group));
+        let ticket = self.hub.clients.ticket(slot, Some(group), self.hub.now);
         self.query(group, Waiter::Client(ticket), query.into(), ordered);
         // What comes behind a read that asks a majority must not overtake it.
         let round = self.replicas[group.0 as usize].live().is_some_and(|replica| replica.has_rounds());
@@ -381,9 +382,18 @@ impl Node {
         if matches!(waiter, Waiter::Client(_)) {
             self.hub.counters.forwarded += 1;
         }
-        let now = self.hub.now;
-        self.lanes[group.0 as usize].push(waiter, work, now);
+        let since = self.asked_at(waiter);
+        self.lanes[group.0 as usize].push(waiter, work, since);
         self.lanes_dirty.insert(group);
+    }
+
+    /// When somebody began to wait; what is tried anew for them doesn't begin anew.
+    fn asked_at(&self, waiter: Waiter) -> Time {
+        match waiter {
+            Waiter::Client(ticket) | Waiter::Meta(ticket) => ticket.since(),
+            Waiter::Scatter { job, .. } => self.jobs.get(&job).map_or(self.hub.now, Job::since),
+            Waiter::Join(_) | Waiter::Remote { .. } | Waiter::Nobody => self.hub.now,
+        }
     }
 
     /// Looks at what came of operations that need more than a reply to a client.

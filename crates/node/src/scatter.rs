@@ -32,6 +32,13 @@ pub struct Job {
     stage: Stage,
 }
 
+impl Job {
+    /// When its client asked.
+    pub fn since(&self) -> base::Time {
+        self.ticket.since()
+    }
+}
+
 #[derive(Debug)]
 enum Stage {
     /// All parts were asked at once.
@@ -132,7 +139,7 @@ impl Node {
             self.refuse(slot, "ERR the selected database is gone or closing; SELECT another");
             return None;
         };
-        let ticket = self.hub.clients.ticket(slot, None);
+        let ticket = self.hub.clients.ticket(slot, None, self.hub.now);
         // What comes behind a command over all shards waits for it, and it waits for nothing that is behind it.
         if let Some(client) = self.hub.clients.get(slot) {
             client.held = true;

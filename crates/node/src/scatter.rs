@@ -221,7 +221,8 @@ impl Node {
             Err(error) => {
                 job.failed.get_or_insert(error);
             }
-            Ok(bytes) if bytes.first() == Some(&b'-') => {
+            // A write's reply is a client's; a read's is a part, whose first byte may be anything.
+            Ok(bytes) if job.spec.is_write() && bytes.first() == Some(&b'-') => {
                 job.failed.get_or_insert(bytes);
             }
             Ok(bytes) => {

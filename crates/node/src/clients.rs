@@ -345,6 +345,11 @@ impl Clients {
         slots
     }
 
+    /// Whether some client may go on once the driver has said how much of its output still waits.
+    pub fn has_resumable(&self) -> bool {
+        !self.resumable.is_empty()
+    }
+
     /// Hands all waiting output to the driver; answers how many bytes left.
     pub fn flush(&mut self, output_bytes_max: usize, out: &mut Outbox<Effect>) -> u64 {
         let mut sent = 0;
@@ -355,6 +360,9 @@ impl Clients {
                 sent += client.output.len() as u64;
                 let bytes = take_output(&mut client.output);
                 out.push(Effect::Send { client: client.id, bytes });
+                if client.stopped {
+                    self.resumable.push(slot);
+                }
             }
             let overfull = client.backlog > output_bytes_max;
             if overfull || (client.closing && client.queue.is_empty()) {

@@ -18,6 +18,9 @@ use resp::request::{Limits, Progress, Reader};
 /// A write larger than this is refused: it would be one log entry, and one message to every copy.
 pub const WRITE_BYTES_MAX: usize = 32 << 20;
 
+/// What a client may send while its next command waits for an earlier one, before reading from it pauses.
+const HELD_BYTES_MAX: usize = 1 << 20;
+
 /// Why a command can't be sent to one shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteError {
@@ -65,6 +68,9 @@ impl Node {
         }
         if client.held || client.stopped {
             client.input.extend_from_slice(&bytes);
+            if client.input.len() > HELD_BYTES_MAX {
+                self.stop_reading(slot);
+            }
         } else if client.input.is_empty() {
             let consumed = self.parse(slot, &bytes);
             if let Some(client) = self.hub.clients.get(slot) {

@@ -380,6 +380,9 @@ impl Core for Node {
     }
 
     fn deadline(&self) -> Option<Time> {
+        if self.hub.clients.has_resumable() {
+            return Some(self.hub.now);
+        }
         let mut first = self.next_tick;
         for replica in self.replicas.iter().filter_map(Copy::as_live) {
             if let Some(at) = replica.raft.deadline() {

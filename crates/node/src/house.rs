@@ -91,6 +91,7 @@ impl Node {
         if now >= self.next_beat {
             self.next_beat = now + self.hub.config.heartbeat_interval;
             self.beat();
+            self.shed_copies();
         }
         self.replace_silent_links();
         let placements: BTreeMap<GroupId, crate::meta::Placement> =

@@ -115,6 +115,12 @@ impl Node {
                 }
             }
             PeerMessage::Removed { group, replica } => self.removed(group, replica),
+            PeerMessage::StillMember { group, replica } if replica.node == from => {
+                if self.excludes(group, replica) {
+                    self.hub.send(from, &PeerMessage::Removed { group, replica });
+                }
+            }
+            PeerMessage::StillMember { .. } => {}
         }
     }
 
@@ -130,12 +136,11 @@ impl Node {
         match &mut self.replicas[at] {
             Copy::Loading(_) => {}
             Copy::Live(replica) if replica.id() == message.to => {
-                let stranger = !replica.raft.membership().contains(message.from);
-                if stranger && replica.serves() && !replica.raft.membership().is_joint() {
-                    let note = PeerMessage::Removed { group, replica: message.from };
-                    self.hub.send(from, &note);
-                }
+                let sender = message.from;
                 replica.step(&mut self.hub, RaftInput::Message(message));
+                if self.excludes(group, sender) {
+                    self.hub.send(from, &PeerMessage::Removed { group, replica: sender });
+                }
             }
             _ => {
                 if self.generations.get(&group).is_none_or(|last| message.to.generation > *last) {
@@ -158,19 +163,50 @@ impl Node {
         self.enliven(Replica::new(group, raft, Machine::new(State::Blank)));
     }
 
+    /// Whether this node leads the group and a committed configuration in force is without `replica`.
+    fn excludes(&self, group: GroupId, replica: ReplicaId) -> bool {
+        let own = self.replicas.get(group.0 as usize).and_then(Copy::as_live);
+        own.is_some_and(|own| {
+            own.serves() && !own.raft.membership().is_joint() && !own.raft.membership().contains(replica)
+        })
+    }
+
+    /// Whether meta, as far as this node has it, wants no such copy.
+    fn is_unwanted(&self, group: GroupId, id: ReplicaId) -> bool {
+        let placement = self.meta().and_then(|meta| meta.placement_of(group));
+        placement.is_some_and(|placement| placement.all().all(|wanted| wanted != id))
+    }
+
     /// The leader says that this copy is in the group no longer.
     fn removed(&mut self, group: GroupId, id: ReplicaId) {
+        let unwanted = self.is_unwanted(group, id);
         let at = group.0 as usize;
-        let placement = self.meta().and_then(|meta| meta.placement_of(group));
-        let unwanted = placement.is_some_and(|placement| placement.all().all(|wanted| wanted != id));
-        let Some(replica) = self.replicas.get_mut(at).and_then(Copy::live).filter(|_| unwanted) else { return };
-        if replica.id() != id || replica.raft.is_leader() {
+        let Some(replica) = self.replicas.get_mut(at).and_then(Copy::live) else { return };
+        if !unwanted || replica.id() != id || replica.raft.is_leader() {
             return;
         }
         replica.forget_inflight(&mut self.hub);
         self.hub.note(Level::Info, format!("this node's copy of {group} is wanted no longer and was removed"));
         self.hub.disk_ops.push(DiskOp::DropReplica { group });
         self.replicas[at] = Copy::None;
+    }
+
+    /// Copies that meta wants no longer go as soon as their group has let go of them: a copy that has applied its own
+    /// removal knows it, any other asks the leader.
+    pub(crate) fn shed_copies(&mut self) {
+        for at in 0..self.replicas.len() {
+            let group = GroupId(at as u32);
+            let Some(replica) = self.replicas[at].as_live() else { continue };
+            let (id, members) = (replica.id(), replica.raft.membership().members());
+            if !self.is_unwanted(group, id) {
+                continue;
+            }
+            if !members.is_empty() && !members.contains(&id) {
+                self.removed(group, id);
+            } else if let Some(leader) = self.leader_of(group).filter(|leader| *leader != self.hub.me) {
+                self.hub.send(leader, &PeerMessage::StillMember { group, replica: id });
+            }
+        }
     }
 
     fn beat_heard(&mut self, from: NodeId, wall_ms: u64, leads: Vec<Lead>) {

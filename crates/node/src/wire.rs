@@ -44,6 +44,14 @@ pub enum PeerMessage {
         /// Whose time has passed.
         replica: ReplicaId,
     },
+    /// Asks a group's leader whether this replica still takes part, because meta wants it no longer. Answered by
+    /// [`PeerMessage::Removed`] if it doesn't.
+    StillMember {
+        /// The group.
+        group: GroupId,
+        /// Who asks.
+        replica: ReplicaId,
+    },
 }
 
 /// A leadership.
@@ -165,6 +173,11 @@ impl Encode for PeerMessage {
                 to.u32(group.0);
                 replica.encode(to);
             }
+            PeerMessage::StillMember { group, replica } => {
+                to.u8(8);
+                to.u32(group.0);
+                replica.encode(to);
+            }
         }
     }
 }
@@ -179,6 +192,7 @@ impl Decode for PeerMessage {
             5 => PeerMessage::ChunkRequest(ChunkName::decode(from)?),
             6 => PeerMessage::Chunk { name: ChunkName::decode(from)?, bytes: from.option()? },
             7 => PeerMessage::Removed { group: GroupId(from.u32()?), replica: ReplicaId::decode(from)? },
+            8 => PeerMessage::StillMember { group: GroupId(from.u32()?), replica: ReplicaId::decode(from)? },
             _ => return Err(DecodeError::Invalid("a message between nodes")),
         })
     }
@@ -360,6 +374,10 @@ mod tests {
             (
                 PeerMessage::Removed { group: GroupId(2), replica: ReplicaId::new(1, 7) },
                 "07 02000000 01000000 07000000",
+            ),
+            (
+                PeerMessage::StillMember { group: GroupId(2), replica: ReplicaId::new(1, 7) },
+                "08 02000000 01000000 07000000",
             ),
         ]
     }

@@ -6,9 +6,26 @@ use crate::hub::Waiter;
 use crate::meta::{MetaCommand, MetaOutcome};
 use crate::node::Node;
 use crate::op::Op;
-use base::GroupId;
-use base::codec::{Decode, Encode};
+use base::codec::{Decode, DecodeError, Decoder, Encode};
+use base::{GroupId, Index, Time};
 use bytes::Bytes;
+
+/// A change of meta that is made, and whose client hears so once this node has learnt of it, too: what the client asks
+/// next here must see it.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    as_of: Index,
+    since: Time,
+    ticket: Ticket,
+    reply: Bytes,
+}
+
+/// What meta answers: the outcome, and the entry that it came of.
+fn outcome_of(reply: Bytes) -> Result<(MetaOutcome, Index), DecodeError> {
+    let mut from = Decoder::new(reply);
+    let outcome = MetaOutcome::decode(&mut from)?;
+    Ok((outcome, Index(from.u64()?)))
+}
 
 impl Node {
     pub(crate) fn asked_to_join(&mut self, ticket: u64, request: JoinRequest) {
@@ -20,7 +37,7 @@ impl Node {
 
     pub(crate) fn join_decided(&mut self, ticket: u64, outcome: Option<Bytes>) {
         let Some(join) = self.joins.remove(&ticket) else { return };
-        let Some(outcome) = outcome.and_then(|bytes| MetaOutcome::from_bytes(bytes).ok()) else { return };
+        let Some((outcome, _)) = outcome.and_then(|bytes| outcome_of(bytes).ok()) else { return };
         let reply = match outcome {
             MetaOutcome::Joined { node } => {
                 let Some(meta) = self.meta() else { return };
@@ -36,7 +53,7 @@ impl Node {
                     peers.push(PeerAddress { node: self.hub.me, address });
                 }
                 self.hub.note(Level::Info, format!("node {node} at {} has joined", join.addresses.peer));
-                JoinReply::Welcome { cluster: cluster, node, peers }
+                JoinReply::Welcome { cluster, node, peers }
             }
             MetaOutcome::Refused(why) => JoinReply::Refused(why),
             MetaOutcome::Done | MetaOutcome::Replaced { .. } => return,
@@ -46,12 +63,29 @@ impl Node {
 
     /// A client's change of meta's state was decided.
     pub(crate) fn meta_decided(&mut self, ticket: Ticket, reply: Result<Bytes, Bytes>) {
-        let reply = reply.and_then(|bytes| match MetaOutcome::from_bytes(bytes) {
-            Ok(MetaOutcome::Refused(why)) => Err(Bytes::from(format!("-ERR {why}\r\n"))),
-            Ok(_) => Ok(Bytes::from_static(b"+OK\r\n")),
-            Err(_) => Err(Bytes::from_static(b"-ERR a node of another release answered something unknown\r\n")),
-        });
-        let reply = reply.unwrap_or_else(|error| error);
+        let reply = match reply.map(outcome_of) {
+            Ok(Ok((MetaOutcome::Refused(why), _))) => Bytes::from(format!("-ERR {why}\r\n")),
+            Ok(Ok((_, as_of))) => {
+                let reply = Bytes::from_static(b"+OK\r\n");
+                self.decided.push(Decided { as_of, since: self.hub.now, ticket, reply });
+                return;
+            }
+            Ok(Err(_)) => Bytes::from_static(b"-ERR a node of another release answered something unknown\r\n"),
+            Err(error) => error,
+        };
         self.hub.clients.answer(ticket, &reply);
+    }
+
+    /// Answers for changes of meta that this node has learnt of; for others once nothing may wait any longer.
+    pub(crate) fn answer_decided(&mut self) {
+        if self.decided.is_empty() {
+            return;
+        }
+        let (now, limit) = (self.hub.now, self.hub.config.request_timeout);
+        let known = self.view_as_of();
+        let answered = self.decided.extract_if(.., |decided| decided.as_of <= known || now.since(decided.since) >= limit);
+        for decided in answered {
+            self.hub.clients.answer(decided.ticket, &decided.reply);
+        }
     }
 }

@@ -233,7 +233,10 @@ impl Machine {
                     Ok(command) => meta.apply(command),
                     Err(_) => MetaOutcome::Refused("this cluster's release doesn't know the change".into()),
                 };
-                outcome.encode(&mut Encoder::new(&mut self.scratch));
+                let mut to = Encoder::new(&mut self.scratch);
+                outcome.encode(&mut to);
+                // So that a gateway can wait until its own copy of meta has come so far.
+                to.u64(self.applied.0);
             }
             (_, Op::Tick) => {}
             // An operation for the other kind of group does nothing, on every replica alike.

@@ -3,6 +3,7 @@
 
 use crate::api::{Config, Effect, Input, JoinRequest, Level, Machine as MachineFacts, PeerAddress};
 use crate::hub::{DiskRead, Hub};
+use crate::joining::Decided;
 use crate::lanes::Lane;
 use crate::machine::{State, WallClock};
 use crate::meta::{Meta, PasswordDigest};
@@ -36,6 +37,8 @@ pub struct Node {
     pub(crate) disk: DiskState,
     /// Who asked to become a member and has no answer yet, by the driver's ticket.
     pub(crate) joins: BTreeMap<u64, JoinRequest>,
+    /// Changes of meta whose clients hear of them once this node has learnt of them.
+    pub(crate) decided: Vec<Decided>,
     pub(crate) generations: BTreeMap<GroupId, u32>,
     pub(crate) next_tick: Time,
     pub(crate) next_beat: Time,
@@ -138,6 +141,7 @@ impl Node {
             machine_facts: MachineFacts::default(),
             disk: DiskState::default(),
             joins: BTreeMap::new(),
+            decided: Vec::new(),
             generations: BTreeMap::new(),
             next_tick: now,
             next_beat: now,
@@ -169,6 +173,11 @@ impl Node {
 
     pub(crate) fn password(&self) -> Option<&PasswordDigest> {
         self.view.password.as_ref()
+    }
+
+    /// Up to which entry of meta's log this node knows it.
+    pub(crate) fn view_as_of(&self) -> Index {
+        self.view.as_of
     }
 
     /// The meta group's state, as far as this node has it.
@@ -369,8 +378,10 @@ impl Core for Node {
             self.flush_lanes();
             self.flush_groups();
             self.settle_all();
-            self.resume_clients();
+            // What clients ask next must rest on what they were told.
             self.refresh_view();
+            self.answer_decided();
+            self.resume_clients();
             if self.hub.dirty.is_empty() && self.lanes_dirty.is_empty() && self.hub.verdicts.is_empty() {
                 break;
             }

@@ -17,6 +17,4 @@ pub struct Bugs {
     pub doubtful_tail_ignored: bool,
     /// A voter that starts doesn't wait for the promise that it gave before.
     pub restart_forgets_promise: bool,
-    /// Answers count for the node that they come from, whichever of its replicas gave them.
-    pub wiped_replica_votes: bool,
 }

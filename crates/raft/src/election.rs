@@ -294,8 +294,6 @@ impl Raft {
     }
 
     fn count_vote(&mut self, now: Time, from: ReplicaId, answer: VoteAnswer) {
-        #[cfg(feature = "bugs")]
-        let from = self.whoever_lives_where(from);
         self.election.votes.entry(from).or_insert(answer);
         match self.tally() {
             VoteResult::Pending => {}
@@ -467,12 +465,5 @@ impl Raft {
             return None;
         };
         Some(deadline)
-    }
-
-    /// Bug: whoever lives on a node may answer for every replica there.
-    #[cfg(feature = "bugs")]
-    pub(crate) fn whoever_lives_where(&self, from: ReplicaId) -> ReplicaId {
-        let member = self.membership.on_node(from.node);
-        member.filter(|_| self.config.bugs.wiped_replica_votes).unwrap_or(from)
     }
 }

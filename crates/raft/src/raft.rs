@@ -261,12 +261,11 @@ impl Raft {
     /// Takes a command into the log, if this is the leader; it goes out with the next flush.
     pub fn propose(&mut self, payload: Bytes) -> Result<Index, ProposeError> {
         self.may_propose()?;
-        let entry = Payload::Command(payload);
-        let weight = Entry { term: self.term, index: Index::ZERO, payload: entry.clone() }.weight();
-        if self.uncommitted_bytes > 0 && self.uncommitted_bytes + weight > self.config.uncommitted_bytes_max {
+        let room = self.config.uncommitted_bytes_max.saturating_sub(self.uncommitted_bytes);
+        if self.uncommitted_bytes > 0 && payload.len() > room {
             return Err(ProposeError::TooMuchUncommitted);
         }
-        Ok(self.append(entry))
+        Ok(self.append(Payload::Command(payload)))
     }
 
     /// Takes a change of membership into the log, if this is the leader and no other is under way.

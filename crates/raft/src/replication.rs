@@ -120,19 +120,18 @@ impl Raft {
 
     /// Takes what is new, in place of what conflicts with it. Refuses to replace what is committed: no leader asks for it.
     fn take_entries(&mut self, entries: Vec<Entry>) -> bool {
-        let mut entries = entries.into_iter().skip_while(|entry| self.log.term(entry.index) == Some(entry.term));
-        let Some(first) = entries.next() else { return true };
-        if first.index <= self.commit {
+        let is_known = |entry: &Entry| self.log.term(entry.index) == Some(entry.term);
+        let known = entries.iter().take_while(|entry| is_known(entry)).count();
+        let Some(first) = entries.get(known).map(|entry| entry.index) else { return true };
+        if first <= self.commit {
             base::mark!("raft: a peer would replace what is committed");
             return false;
         }
-        let rest: Vec<Entry> = entries.collect();
-        if first.index <= self.log.last_index() {
-            self.log.truncate(first.index);
-            self.disk.truncated(first.index);
+        if first <= self.log.last_index() {
+            self.log.truncate(first);
+            self.disk.truncated(first);
         }
-        self.log.push(first);
-        for entry in rest {
+        for entry in entries.into_iter().skip(known) {
             self.log.push(entry);
         }
         true
@@ -153,8 +152,6 @@ impl Raft {
 
     /// An answer of this term from a member; whether it counts.
     pub(crate) fn hear_follower(&mut self, now: Time, from: ReplicaId, sent: Time) -> bool {
-        #[cfg(feature = "bugs")]
-        let from = self.whoever_lives_where(from);
         let Some(progress) = self.progress.get_mut(&from) else { return false };
         progress.heard(now);
         if sent > Time::ZERO && sent <= now {
@@ -167,8 +164,6 @@ impl Raft {
     }
 
     pub(crate) fn on_matched(&mut self, from: ReplicaId, index: Index) {
-        #[cfg(feature = "bugs")]
-        let from = self.whoever_lives_where(from);
         let (last, first) = (self.log.last_index(), self.log.first_index());
         let Some(progress) = self.progress.get_mut(&from).filter(|_| index <= last) else { return };
         let is_news = progress.matches(index);

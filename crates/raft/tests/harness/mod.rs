@@ -3,6 +3,8 @@
 //! every check names the promise that broke.
 #![allow(dead_code, reason = "every test file uses its own part of the harness")]
 
+pub mod trouble;
+
 use base::{Core, Entry, HardState, Index, Membership, Outbox, Payload, ReplicaId, Rng, Term};
 use base::{Duration, Time};
 use bytes::Bytes;
@@ -212,6 +214,11 @@ impl World {
     /// Stops a replica; writes under way are lost from a random one on.
     pub fn crash(&mut self, id: ReplicaId) {
         let keep = self.rng.below(self.nodes[&id].writes.len() as u64 + 1);
+        self.crash_keeping(id, keep);
+    }
+
+    /// Stops a replica; of the writes under way so many were done.
+    pub fn crash_keeping(&mut self, id: ReplicaId, keep: u64) {
         let node = self.nodes.get_mut(&id).expect("the replica is known");
         node.raft = None;
         node.inbox.clear();
@@ -372,6 +379,10 @@ impl World {
         if let Some(token) = token {
             self.input(id, Input::Persisted { token });
         }
+    }
+
+    pub fn hang(&mut self, id: ReplicaId) {
+        self.node(id).is_disk_hung = true;
     }
 
     /// The disk goes on.

@@ -142,6 +142,9 @@ impl Disk {
     pub(crate) fn check(&self, last: Index) {
         base::invariant!("only the log is durable", self.durable <= last && self.durable < self.log_from);
         base::invariant!("writes end in order", self.writes.iter().all(|write| write.token > self.done));
-        base::invariant!("no write outlives its entries", self.writes.iter().all(|write| write.through <= last));
+        base::invariant!(
+            "no write outlives its entries",
+            self.writes.iter().all(|write| write.through <= last)
+        );
     }
 }

@@ -89,9 +89,8 @@ impl Raft {
 
     /// Whether no configuration that this log knows of, applied or not, lets anybody else vote.
     fn was_always_sole_voter(&self) -> bool {
-        let is_sole = |members: &Membership| {
-            !members.is_joint() && members.voters.iter().eq([&self.config.id])
-        };
+        let is_sole =
+            |members: &Membership| !members.is_joint() && members.voters.iter().eq([&self.config.id]);
         let mut members = self.membership.clone();
         is_sole(&members)
             && self.log.cached().filter_map(|entry| change_of(entry)).all(|change| {
@@ -230,7 +229,10 @@ impl Raft {
     /// A candidate's own vote counts when it is durable, like any other.
     pub(crate) fn count_own_vote(&mut self, now: Time) {
         let own = self.config.id;
-        if self.role == Role::Candidate && self.disk.is_hard_durable() && !self.election.votes.contains_key(&own) {
+        if self.role == Role::Candidate
+            && self.disk.is_hard_durable()
+            && !self.election.votes.contains_key(&own)
+        {
             let answer = self.tail.answer_to((self.log.last_term(), self.log.last_index()));
             self.count_vote(now, own, answer);
         }
@@ -413,7 +415,8 @@ impl Raft {
     /// Whether a majority was heard within an election timeout.
     fn hears_quorum(&self, now: Time) -> bool {
         let own = self.config.id;
-        let heard = |id| if id == own { Some(now) } else { self.progress.get(&id).map(crate::Progress::heard_at) };
+        let heard =
+            |id| if id == own { Some(now) } else { self.progress.get(&id).map(crate::Progress::heard_at) };
         joint::reached(&self.membership, heard).is_none_or(|at| now.since(at) < self.config.election_timeout)
     }
 
@@ -422,9 +425,10 @@ impl Raft {
     fn flee_disk(&mut self, now: Time) {
         if self.election.transfer.is_none() {
             let last = self.log.last_index();
-            let successor = self.other_voters().into_iter().find(|id| {
-                self.progress.get(id).is_some_and(|progress| progress.matched() == last)
-            });
+            let successor = self
+                .other_voters()
+                .into_iter()
+                .find(|id| self.progress.get(id).is_some_and(|progress| progress.matched() == last));
             if let Some(to) = successor {
                 base::mark!("raft: leadership flees a hung disk");
                 self.transfer(now, to);

@@ -177,11 +177,7 @@ impl Log {
             }
             end = first.prev();
         }
-        if self.base_term <= term {
-            (self.base, self.base_term)
-        } else {
-            (self.base.prev(), Term(0))
-        }
+        if self.base_term <= term { (self.base, self.base_term) } else { (self.base.prev(), Term(0)) }
     }
 
     /// Whether there is a change of membership among the entries in memory from `first` through `through`.
@@ -194,7 +190,10 @@ impl Log {
     /// Panics if something here can't be.
     pub fn check(&self) {
         base::invariant!("the log ends behind its base", self.last >= self.base);
-        base::invariant!("memory holds no more than the log", self.entries.len() as u64 <= self.last.0 - self.base.0);
+        base::invariant!(
+            "memory holds no more than the log",
+            self.entries.len() as u64 <= self.last.0 - self.base.0
+        );
         base::invariant!("the log knows a term for every entry", {
             self.runs.front().map_or(self.last == self.base, |(first, _)| *first == self.base.next())
         });

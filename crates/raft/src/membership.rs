@@ -29,11 +29,17 @@ pub enum ConfigError {
 impl core::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
-            ConfigError::AlreadyJoint => "an earlier change of members is still under way; retry when it is done",
+            ConfigError::AlreadyJoint => {
+                "an earlier change of members is still under way; retry when it is done"
+            }
             ConfigError::NotJoint => "no change of members is under way that could be ended",
-            ConfigError::NoVoters => "the group would be left without a voter, and nothing could be decided any more",
+            ConfigError::NoVoters => {
+                "the group would be left without a voter, and nothing could be decided any more"
+            }
             ConfigError::NothingToJoin => "the group has no voters that could agree to the change",
-            ConfigError::TooManyVotersChange => "several voters can only be changed together by a joint change",
+            ConfigError::TooManyVotersChange => {
+                "several voters can only be changed together by a joint change"
+            }
         })
     }
 }

@@ -248,9 +248,7 @@ impl Decode for Body {
         Ok(match from.u8()? {
             1 => Body::PreVote { last_index: index(from)?, last_term: term(from)? },
             2 => Body::PreVoteReply { answer: VoteAnswer::decode(from)? },
-            3 => {
-                Body::Vote { last_index: index(from)?, last_term: term(from)?, transfer: from.bool()? }
-            }
+            3 => Body::Vote { last_index: index(from)?, last_term: term(from)?, transfer: from.bool()? },
             4 => Body::VoteReply { answer: VoteAnswer::decode(from)? },
             5 => Body::Append {
                 prev_index: index(from)?,
@@ -356,11 +354,13 @@ impl Message {
                     place(*last_index, *last_term)
                 }
                 Body::Append { prev_index, prev_term, entries, .. } => {
-                    place(*prev_index, *prev_term) && follow_each_other(*prev_index, *prev_term, self.term, entries)
+                    place(*prev_index, *prev_term)
+                        && follow_each_other(*prev_index, *prev_term, self.term, entries)
                 }
-                Body::AppendReply { result: AppendResult::Rejected { rejected, hint_index, hint_term }, .. } => {
-                    place(*rejected, Term(0)) && place(*hint_index, *hint_term)
-                }
+                Body::AppendReply {
+                    result: AppendResult::Rejected { rejected, hint_index, hint_term },
+                    ..
+                } => place(*rejected, Term(0)) && place(*hint_index, *hint_term),
                 Body::Snapshot { index, term, membership, .. } => {
                     place(*index, *term) && *term <= self.term && crate::membership::is_sane(membership)
                 }

@@ -222,7 +222,8 @@ impl Raft {
         let Recovered { hard_state, membership, snapshot_index, snapshot_term, .. } = recovered;
         let log = recovered_log(recovered.entries, snapshot_index, snapshot_term);
         let commit = hard_state.commit.min(log.last_index()).max(snapshot_index);
-        let snapshots = Snapshots::new(snapshot_index, snapshot_term, &membership, recovered.snapshot_manifest);
+        let snapshots =
+            Snapshots::new(snapshot_index, snapshot_term, &membership, recovered.snapshot_manifest);
         let mut raft = Self {
             term: hard_state.term,
             vote: hard_state.vote,
@@ -437,9 +438,9 @@ impl Raft {
     fn is_superseded(&self, replica: ReplicaId) -> bool {
         let members = &self.membership;
         let newest = ReplicaId { generation: u32::MAX, ..replica };
-        [&members.voters, &members.outgoing, &members.learners].iter().any(|set| {
-            set.range(replica..=newest).next_back().is_some_and(|member| *member != replica)
-        })
+        [&members.voters, &members.outgoing, &members.learners]
+            .iter()
+            .any(|set| set.range(replica..=newest).next_back().is_some_and(|member| *member != replica))
     }
 
     /// Goes to a newer term if the message calls for it; whether the message is to be looked at.
@@ -451,7 +452,9 @@ impl Raft {
                 return false;
             }
             // These speak of a term that nobody has begun yet.
-            Body::PreVote { .. } | Body::PreVoteReply { answer: crate::VoteAnswer::Granted | crate::VoteAnswer::GrantedIfAll } => {}
+            Body::PreVote { .. }
+            | Body::PreVoteReply { answer: crate::VoteAnswer::Granted | crate::VoteAnswer::GrantedIfAll } => {
+            }
             Body::Append { .. } | Body::Heartbeat { .. } | Body::Snapshot { .. } => {
                 self.become_follower(now, message.term, Some(message.from));
             }
@@ -479,7 +482,9 @@ impl Raft {
     fn dispatch(&mut self, now: Time, message: Message, out: &mut Outbox<Effect>) {
         let Message { from, term, body, .. } = message;
         match body {
-            Body::PreVote { last_index, last_term } => self.on_pre_vote(now, from, term, (last_term, last_index)),
+            Body::PreVote { last_index, last_term } => {
+                self.on_pre_vote(now, from, term, (last_term, last_index))
+            }
             Body::Vote { last_index, last_term, transfer } => {
                 self.on_vote(now, from, (last_term, last_index), transfer);
             }
@@ -695,8 +700,14 @@ impl Core for Raft {
         self.disk.check(self.log.last_index());
         base::invariant!("the members have one role each", membership::is_sane(&self.membership));
         base::invariant!("only what is in the log is committed", self.commit <= self.log.last_index());
-        base::invariant!("only what is committed is applied", self.applied <= self.emitted && self.emitted <= self.commit);
-        base::invariant!("the log keeps what is not in the snapshot", self.log.first_index() <= self.snapshots.index().next());
+        base::invariant!(
+            "only what is committed is applied",
+            self.applied <= self.emitted && self.emitted <= self.commit
+        );
+        base::invariant!(
+            "the log keeps what is not in the snapshot",
+            self.log.first_index() <= self.snapshots.index().next()
+        );
         base::invariant!("the term is at least that of the log", {
             self.log.last_index() == self.snapshots.index() || self.term >= self.log.last_term()
         });
@@ -706,7 +717,11 @@ impl Core for Raft {
         base::invariant!("only a leader hands over", self.is_leader() || self.election.transfer.is_none());
         for (peer, progress) in &self.progress {
             base::invariant!("a leader follows its members", self.membership.contains(*peer), "{peer}");
-            base::invariant!("nobody has more than the leader", progress.matched() <= self.log.last_index(), "{peer}");
+            base::invariant!(
+                "nobody has more than the leader",
+                progress.matched() <= self.log.last_index(),
+                "{peer}"
+            );
             base::invariant!("what matches isn't sent again", progress.matched() < progress.next(), "{peer}");
         }
         let own = self.progress.get(&id).map_or(Index::ZERO, Progress::matched);

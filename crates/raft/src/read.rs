@@ -117,7 +117,9 @@ impl Raft {
         let answered = |id: ReplicaId| {
             if id == own { Some(round) } else { self.progress.get(&id).map(|progress| progress.acked_round) }
         };
-        if self.reads.asking.is_some() && joint::reached(&self.membership, answered).is_none_or(|r| r >= round) {
+        if self.reads.asking.is_some()
+            && joint::reached(&self.membership, answered).is_none_or(|r| r >= round)
+        {
             self.finish_round(out);
         }
     }

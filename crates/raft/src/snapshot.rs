@@ -49,7 +49,8 @@ impl Raft {
         }
         let at = self.history.partition_point(|(from, _)| *from <= index);
         self.history.drain(..at.saturating_sub(1));
-        let membership = self.history.first().map_or_else(Membership::default, |(_, members)| members.clone());
+        let membership =
+            self.history.first().map_or_else(Membership::default, |(_, members)| members.clone());
         self.snapshots.newest = Snapshot { index, term, membership, manifest };
         self.log.compact(keep_from.min(index.next()).min(self.disk.log_from));
     }
@@ -128,7 +129,9 @@ impl Raft {
     }
 
     pub(crate) fn on_snapshot_installed(&mut self, now: Time, index: Index) {
-        let Some(restored) = self.snapshots.restoring.take_if(|snapshot| snapshot.index == index) else { return };
+        let Some(restored) = self.snapshots.restoring.take_if(|snapshot| snapshot.index == index) else {
+            return;
+        };
         self.log = crate::log::Log::new(restored.index, restored.term);
         self.disk.replaced(index);
         (self.commit, self.emitted, self.applied) = (index, index, index);

@@ -28,7 +28,9 @@ fn step(word: &str) -> ConfigStep {
 /// The tables' words for what can't be done.
 fn refusal(command: &str, error: ConfigError) -> &'static str {
     match error {
-        ConfigError::AlreadyJoint if command == "simple" => "can't apply simple config change in joint config",
+        ConfigError::AlreadyJoint if command == "simple" => {
+            "can't apply simple config change in joint config"
+        }
         ConfigError::AlreadyJoint => "config is already joint",
         ConfigError::NotJoint => "can't leave a non-joint config",
         ConfigError::NoVoters => "removed all voters",

@@ -220,7 +220,8 @@ impl Env {
 
     fn deliver(&mut self, number: u32, kind: Option<&str>, is_dropped: bool) -> bool {
         let takes = |message: &Message| {
-            message.to == id(number) && (kind != Some("MsgApp") || matches!(message.body, Body::Append { .. }))
+            message.to == id(number)
+                && (kind != Some("MsgApp") || matches!(message.body, Body::Append { .. }))
         };
         let (messages, rest) = std::mem::take(&mut self.network).into_iter().partition(takes);
         self.network = rest;
@@ -349,7 +350,8 @@ impl Env {
             }
             "set-randomized-election-timeout" => {
                 node.is_timeout_set = true;
-                node.raft.set_patience(TICK * case.option("timeout").expect("a timeout").parse().expect("ticks"));
+                node.raft
+                    .set_patience(TICK * case.option("timeout").expect("a timeout").parse().expect("ticks"));
             }
             "tick-heartbeat" => self.tick(number, 1),
             "tick-election" => self.tick(number, ELECTION_TICKS),
@@ -548,7 +550,10 @@ fn replay(name: &str, cases: &[Case]) -> usize {
     let mut compared = 0;
     for case in cases {
         let place = format!("{name}.txt line {} ({} {})", case.line, case.command, case.words.join(" "));
-        if env.nodes.iter().any(|node| node.is_conf_unchecked) && case.command == "propose-conf-change" && case.input.is_empty() {
+        if env.nodes.iter().any(|node| node.is_conf_unchecked)
+            && case.command == "propose-conf-change"
+            && case.input.is_empty()
+        {
             break;
         }
         let answer = env.run(case);

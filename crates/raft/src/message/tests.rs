@@ -22,11 +22,8 @@ fn payload() -> impl Strategy<Value = Payload> {
         2 => ConfigStep::Remove(id),
         _ => ConfigStep::Update(id),
     });
-    let transition = prop_oneof![
-        Just(Transition::Auto),
-        Just(Transition::JointImplicit),
-        Just(Transition::JointExplicit)
-    ];
+    let transition =
+        prop_oneof![Just(Transition::Auto), Just(Transition::JointImplicit), Just(Transition::JointExplicit)];
     let change = (transition, prop::collection::vec(step, 0..4), bytes())
         .prop_map(|(transition, steps, context)| ConfigChange { transition, steps, context });
     prop_oneof![Just(Payload::Empty), bytes().prop_map(Payload::Command), change.prop_map(Payload::Config)]
@@ -70,8 +67,11 @@ fn body() -> impl Strategy<Value = Body> {
     prop_oneof![
         (index(), term()).prop_map(|(last_index, last_term)| Body::PreVote { last_index, last_term }),
         answer().prop_map(|answer| Body::PreVoteReply { answer }),
-        (index(), term(), any::<bool>())
-            .prop_map(|(last_index, last_term, transfer)| Body::Vote { last_index, last_term, transfer }),
+        (index(), term(), any::<bool>()).prop_map(|(last_index, last_term, transfer)| Body::Vote {
+            last_index,
+            last_term,
+            transfer
+        }),
         answer().prop_map(|answer| Body::VoteReply { answer }),
         (index(), term(), index(), prop::collection::vec(entry(), 0..4), time()).prop_map(
             |(prev_index, prev_term, commit, entries, sent)| Body::Append {
@@ -83,10 +83,20 @@ fn body() -> impl Strategy<Value = Body> {
             }
         ),
         (result, time()).prop_map(|(result, sent)| Body::AppendReply { result, sent }),
-        (index(), time(), any::<u64>()).prop_map(|(commit, sent, round)| Body::Heartbeat { commit, sent, round }),
+        (index(), time(), any::<u64>()).prop_map(|(commit, sent, round)| Body::Heartbeat {
+            commit,
+            sent,
+            round
+        }),
         (time(), any::<u64>()).prop_map(|(sent, round)| Body::HeartbeatReply { sent, round }),
         (index(), term(), membership(), bytes(), time()).prop_map(
-            |(index, term, membership, manifest, sent)| Body::Snapshot { index, term, membership, manifest, sent }
+            |(index, term, membership, manifest, sent)| Body::Snapshot {
+                index,
+                term,
+                membership,
+                manifest,
+                sent
+            }
         ),
         (index(), any::<bool>()).prop_map(|(index, installed)| Body::SnapshotReply { index, installed }),
         Just(Body::TimeoutNow),
@@ -96,8 +106,12 @@ fn body() -> impl Strategy<Value = Body> {
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    (replica(), replica(), any::<u64>(), body())
-        .prop_map(|(from, to, term, body)| Message { from, to, term: Term(term), body })
+    (replica(), replica(), any::<u64>(), body()).prop_map(|(from, to, term, body)| Message {
+        from,
+        to,
+        term: Term(term),
+        body,
+    })
 }
 
 proptest! {

@@ -139,7 +139,12 @@ pub fn describe_members(members: &Membership) -> String {
 }
 
 /// A follower's progress as the tables write it.
-pub fn describe_progress(id: ReplicaId, progress: &Progress, members: &Membership, is_active: bool) -> String {
+pub fn describe_progress(
+    id: ReplicaId,
+    progress: &Progress,
+    members: &Membership,
+    is_active: bool,
+) -> String {
     let state = match progress.state() {
         ProgressState::Probe => "StateProbe",
         ProgressState::Replicate => "StateReplicate",

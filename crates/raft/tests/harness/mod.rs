@@ -456,7 +456,8 @@ impl World {
             Effect::LoadEntries { first, through, .. } => {
                 let range = first..=through;
                 let disk = &self.nodes[&id].disk;
-                let entries: Vec<_> = disk.entries.iter().filter(|entry| range.contains(&entry.index)).cloned().collect();
+                let entries: Vec<_> =
+                    disk.entries.iter().filter(|entry| range.contains(&entry.index)).cloned().collect();
                 self.input(id, Input::EntriesLoaded { first, entries });
             }
             Effect::ReadReady { ticket, index } => self.node(id).reads.push((ticket, Some(index))),
@@ -502,7 +503,9 @@ impl World {
         }
         let index = self.nodes[&id].applied;
         self.input(id, Input::Applied { index });
-        if self.snapshot_every != u64::MAX && index.0 / self.snapshot_every > self.nodes[&id].disk.snapshot.index.0 / self.snapshot_every {
+        if self.snapshot_every != u64::MAX
+            && index.0 / self.snapshot_every > self.nodes[&id].disk.snapshot.index.0 / self.snapshot_every
+        {
             self.snapshot_soon(id);
         }
     }
@@ -582,7 +585,11 @@ impl World {
         self.commit_max = self.commit_max.max(self.raft(id).commit_index());
         let raft = self.raft(id);
         if let Ok(index) = raft.lease_read(now) {
-            assert!(index >= self.commit_max, "a lease read on {id} missed what was committed\n{}", self.describe());
+            assert!(
+                index >= self.commit_max,
+                "a lease read on {id} missed what was committed\n{}",
+                self.describe()
+            );
         }
     }
 

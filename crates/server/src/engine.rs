@@ -374,3 +374,6 @@ pub(crate) fn poll_write_queue(
         Poll::Pending => Err(std::io::ErrorKind::WouldBlock.into()),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,7 +88,8 @@ impl Machine {
         }
     }
 
-    /// Applies one batch and tells the outcome of each operation, by its place in the batch.
+    /// Applies one batch and tells the outcome of each operation, by its place in the batch, together with the state
+    /// that it has left.
     ///
     /// # Errors
     /// If this release can't read the batch. Every replica of the same release meets the same, so the node must stop:
@@ -97,7 +98,7 @@ impl Machine {
         &mut self,
         index: Index,
         batch: &[u8],
-        mut tell: impl FnMut(usize, Outcome<'_>),
+        mut tell: impl FnMut(&mut Self, usize, Outcome<'_>),
     ) -> Result<(), BadBatch> {
         self.advance(index);
         let mut batch = BatchReader::new(batch)?;
@@ -112,9 +113,11 @@ impl Machine {
                     if let Some(from) = provenance {
                         self.complete(from);
                     }
-                    tell(place, Outcome::Done(&self.scratch));
+                    let reply = std::mem::take(&mut self.scratch);
+                    tell(self, place, Outcome::Done(&reply));
+                    self.scratch = reply;
                 }
-                Admission::Answer(outcome) => tell(place, outcome),
+                Admission::Answer(outcome) => tell(self, place, outcome),
             }
             place += 1;
         }

@@ -37,7 +37,7 @@ pub struct Replica {
     last_time: UnixMillis,
     batch: BatchWriter,
     batch_waiters: Vec<Waiter>,
-    batch_reads: Vec<Read>,
+    batch_reads: Vec<PlacedRead>,
     inflight: VecDeque<Inflight>,
     reads: BTreeMap<Index, Vec<Read>>,
     rounds: BTreeMap<u64, Read>,
@@ -71,7 +71,12 @@ struct Inflight {
     time: UnixMillis,
     since: Time,
     waiters: Vec<Waiter>,
+    reads: Vec<PlacedRead>,
 }
+
+/// A read that belongs behind so many of a batch's operations, and is answered there: what came behind it on its
+/// connection may be in the same batch.
+type PlacedRead = (usize, Read);
 
 /// A read that waits.
 #[derive(Clone, Debug)]
@@ -170,25 +175,18 @@ impl Replica {
             Ok(index) => {
                 hub.counters.proposals += 1;
                 let term = self.raft.term();
-                self.inflight.push_back(Inflight { index, term, time, since: hub.now, waiters });
-                if !reads.is_empty() {
-                    self.reads.entry(index).or_default().extend(reads);
-                }
+                self.inflight.push_back(Inflight { index, term, time, since: hub.now, waiters, reads });
             }
-            Err(_) => {
-                self.hand_back(hub, &batch, waiters);
-                for read in reads {
-                    hub.tell(self.group, read.waiter, Verdict::Elsewhere(Some(Work::Read(read.query))));
-                }
-            }
+            Err(_) => self.hand_back(hub, &batch, waiters, reads),
         }
     }
 
-    /// The batch was not proposed: each operation may be done by another leader.
-    fn hand_back(&mut self, hub: &mut Hub, batch: &[u8], waiters: Vec<Waiter>) {
+    /// The batch was not proposed: each operation may be done by another leader, in the same order.
+    fn hand_back(&mut self, hub: &mut Hub, batch: &[u8], waiters: Vec<Waiter>, reads: Vec<PlacedRead>) {
         self.housekeeping = false;
         let mut reader = BatchReader::new(batch).expect("the batch was written here");
-        for waiter in waiters {
+        let mut reads = reads.into_iter().peekable();
+        for (place, waiter) in waiters.into_iter().enumerate() {
             let Ok(Some((_, op))) = reader.next() else { unreachable!("the batch was written here") };
             let work = if waiter == Waiter::Nobody {
                 None
@@ -198,6 +196,9 @@ impl Replica {
                 Some(Work::Write(bytes.into()))
             };
             hub.tell(self.group, waiter, Verdict::Elsewhere(work));
+            while let Some((_, read)) = reads.next_if(|(behind, _)| *behind == place + 1) {
+                hub.tell(self.group, read.waiter, Verdict::Elsewhere(Some(Work::Read(read.query))));
+            }
         }
     }
 
@@ -245,12 +246,25 @@ impl Replica {
         let read = Read { waiter, query };
         if !self.serves() {
             hub.tell(self.group, read.waiter, Verdict::Elsewhere(Some(Work::Read(read.query))));
-        } else if ordered && !self.batch.is_empty() {
-            self.batch_reads.push(read);
-        } else if ordered && let Some(last) = self.inflight.back() {
-            self.reads.entry(last.index).or_default().push(read);
+        } else if ordered && !self.is_settled() {
+            // At its place in the log it needs no lease: the entry is committed after the read was asked for, so it
+            // sees all that was done before. An entry that is on its way may have been committed before, and tells
+            // that only as long as nobody else can lead.
+            if self.batch.is_empty() && self.raft.lease_read(hub.now).is_err() {
+                self.write(hub, Waiter::Nobody, &Op::Tick);
+            }
+            self.place(read);
         } else {
             self.attempt(hub, read);
+        }
+    }
+
+    /// Has a read answered behind everything that is on its way at the moment, and before whatever comes.
+    fn place(&mut self, read: Read) {
+        if !self.batch.is_empty() {
+            self.batch_reads.push((self.batch_waiters.len(), read));
+        } else if let Some(last) = self.inflight.back_mut() {
+            last.reads.push((last.waiters.len(), read));
         }
     }
 
@@ -287,26 +301,13 @@ impl Replica {
     fn answer(&mut self, hub: &mut Hub, read: Read) {
         let Some(time) = self.shard_time(hub) else {
             // The ceiling is being moved on by an entry of the present batch, or of one under way.
-            if self.batch.is_empty() {
-                let last = self.inflight.back().map_or(self.machine.applied, |last| last.index);
-                self.reads.entry(last).or_default().push(read);
-            } else {
-                self.batch_reads.push(read);
+            if self.is_settled() {
+                self.write(hub, Waiter::Nobody, &Op::Tick);
             }
+            self.place(read);
             return;
         };
-        let mut reply = Vec::new();
-        match decode_op(&mut &read.query[..]) {
-            Ok(Op::Command(invocation)) => {
-                let seed = hub.rng.next_u64();
-                self.machine.read(&invocation, time, seed, &mut reply);
-                hub.tell_done(self.group, read.waiter, &reply);
-            }
-            _ => {
-                let error = Bytes::from_static(b"-ERR a node of another release asked something unknown\r\n");
-                hub.tell(self.group, read.waiter, Verdict::Refused(error));
-            }
-        }
+        read_now(&mut self.machine, hub, self.group, read, time);
     }
 
     // Agreeing.
@@ -393,7 +394,7 @@ impl Replica {
 
     fn apply(&mut self, hub: &mut Hub, entries: Vec<Entry>) {
         for entry in entries {
-            let waiters = self.claim(hub, &entry);
+            let (waiters, reads) = self.claim(hub, &entry);
             match &entry.payload {
                 Payload::Empty => {
                     self.machine.apply_empty(entry.index);
@@ -403,7 +404,7 @@ impl Replica {
                     }
                 }
                 Payload::Config(_) => self.machine.skip(entry.index),
-                Payload::Command(batch) => self.apply_batch(hub, entry.index, batch, &waiters),
+                Payload::Command(batch) => self.apply_batch(hub, entry.index, batch, &waiters, reads),
             }
             self.applied_term = entry.term;
             self.raft.step(hub.now, Input::Applied { index: entry.index }, &mut self.effects);
@@ -418,15 +419,27 @@ impl Replica {
         }
     }
 
-    fn apply_batch(&mut self, hub: &mut Hub, index: Index, batch: &[u8], waiters: &[Waiter]) {
+    fn apply_batch(
+        &mut self,
+        hub: &mut Hub,
+        index: Index,
+        batch: &[u8],
+        waiters: &[Waiter],
+        reads: Vec<PlacedRead>,
+    ) {
         let group = self.group;
-        let applied = self.machine.apply(index, batch, |place, outcome| {
+        let mut reads = reads.into_iter().peekable();
+        let applied = self.machine.apply(index, batch, |machine, place, outcome| {
             let waiter = waiters.get(place).copied().unwrap_or(Waiter::Nobody);
             match outcome {
                 Outcome::Done(reply) => hub.tell_done(group, waiter, reply),
                 Outcome::Repeated(Some(reply)) => hub.tell_done(group, waiter, &reply),
                 Outcome::Repeated(None) | Outcome::Stale => hub.tell(group, waiter, Verdict::Unknown),
                 Outcome::Gap => hub.tell(group, waiter, Verdict::Gap),
+            }
+            while let Some((_, read)) = reads.next_if(|(behind, _)| *behind == place + 1) {
+                let time = machine.time;
+                read_now(machine, hub, group, read, time);
             }
         });
         if let Err(bad) = applied {
@@ -441,22 +454,23 @@ impl Replica {
 
     /// Who waits for this entry. Where another leader's entry has taken the place of our proposals, those are lost:
     /// terms only grow along a log, so nothing of an earlier term comes behind it.
-    fn claim(&mut self, hub: &mut Hub, entry: &Entry) -> Vec<Waiter> {
+    fn claim(&mut self, hub: &mut Hub, entry: &Entry) -> (Vec<Waiter>, Vec<PlacedRead>) {
         while let Some(first) = self.inflight.front() {
             if first.index == entry.index && first.term == entry.term {
-                return self.inflight.pop_front().map(|found| found.waiters).unwrap_or_default();
+                return self.inflight.pop_front().map(|found| (found.waiters, found.reads)).unwrap_or_default();
             }
             if first.index > entry.index && first.term >= entry.term {
                 break;
             }
             base::mark!("proposal_overwritten_by_another_leader");
-            let lost = self.inflight.pop_front().map(|lost| lost.waiters).unwrap_or_default();
             self.housekeeping = false;
-            for waiter in lost {
+            let Some(lost) = self.inflight.pop_front() else { break };
+            let readers = lost.reads.iter().map(|(_, read)| read.waiter);
+            for waiter in lost.waiters.iter().copied().chain(readers) {
                 hub.tell(self.group, waiter, Verdict::Elsewhere(None));
             }
         }
-        Vec::new()
+        Default::default()
     }
 
     /// A snapshot has replaced the state: what became of the proposals that it covers is not known here.
@@ -464,6 +478,9 @@ impl Replica {
         for inflight in std::mem::take(&mut self.inflight) {
             for waiter in inflight.waiters {
                 hub.tell(self.group, waiter, Verdict::Unknown);
+            }
+            for (_, read) in inflight.reads {
+                hub.tell(self.group, read.waiter, Verdict::Elsewhere(None));
             }
         }
         self.housekeeping = false;
@@ -480,6 +497,9 @@ impl Replica {
             }
             for waiter in &mut inflight.waiters {
                 hub.tell(self.group, std::mem::replace(waiter, Waiter::Nobody), Verdict::Unknown);
+            }
+            for (_, read) in std::mem::take(&mut inflight.reads) {
+                hub.tell(self.group, read.waiter, Verdict::Elsewhere(None));
             }
         }
     }
@@ -536,5 +556,20 @@ impl Replica {
             return None;
         }
         self.machine.keyspace()?.next_expiry()
+    }
+}
+
+/// Answers a read from the state as it is.
+fn read_now(machine: &mut Machine, hub: &mut Hub, group: GroupId, read: Read, time: UnixMillis) {
+    match decode_op(&mut &read.query[..]) {
+        Ok(Op::Command(invocation)) => {
+            let (mut reply, seed) = (Vec::new(), hub.rng.next_u64());
+            machine.read(&invocation, time, seed, &mut reply);
+            hub.tell_done(group, read.waiter, &reply);
+        }
+        _ => {
+            let error = Bytes::from_static(b"-ERR a node of another release asked something unknown\r\n");
+            hub.tell(group, read.waiter, Verdict::Refused(error));
+        }
     }
 }

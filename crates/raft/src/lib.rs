@@ -19,6 +19,8 @@ pub mod config;
 mod disk;
 /// Who leads: timeouts, pre-votes, votes, leader transfer, and stepping down.
 mod election;
+/// What a replica and its node say to each other: inputs, effects, and refusals.
+pub mod interface;
 /// The part of the log that is in memory, and which terms the rest has.
 pub mod log;
 /// Changes of membership: the maths, and why it is safe when they take effect.
@@ -29,7 +31,7 @@ pub mod message;
 pub mod progress;
 /// What a majority, or two, have decided: pure.
 pub mod quorum;
-/// The state machine: inputs, effects, and their dispatch.
+/// The state machine: its state, and the dispatch of its inputs.
 pub mod raft;
 /// Linearizable reads: the lease, and rounds of asking.
 mod read;
@@ -41,6 +43,7 @@ mod snapshot;
 mod tail;
 
 pub use config::{Config, DoubtfulTail, Recovered};
+pub use interface::{Effect, Input, ProposeError, ReadRefusal, Role};
 pub use message::{AppendResult, Body, Message, VoteAnswer};
 pub use progress::{Progress, ProgressState};
-pub use raft::{Effect, Input, ProposeError, Raft, ReadRefusal, Role};
+pub use raft::Raft;

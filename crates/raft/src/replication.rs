@@ -167,7 +167,9 @@ impl Raft {
         let (last, first) = (self.log.last_index(), self.log.first_index());
         let Some(progress) = self.progress.get_mut(&from).filter(|_| index <= last) else { return };
         let is_news = progress.matches(index);
-        if !is_news && !(progress.matched() == index && progress.state() == ProgressState::Probe) {
+        // No news, but for a follower that was thought lost: it can be streamed to again.
+        let is_found = progress.matched() == index && progress.state() == ProgressState::Probe;
+        if !is_news && !is_found {
             return;
         }
         match progress.state() {

@@ -370,7 +370,7 @@ fn whatever_peers_send_it_never_panics_and_its_state_stays_sound() {
     for seed in 0..300 {
         let mut rng = Rng::new(seed);
         let mut alone = Alone::voter(&[(1, 2), (1, 3)], HardState::default(), |config| {
-            config.disk_patience = ms(rng_free_patience(seed));
+            config.disk_patience = ms([50, 100_000][(seed % 2) as usize]);
             config.append_bytes_max = 60;
         });
         let mut led = 0;
@@ -417,8 +417,4 @@ fn whatever_peers_send_it_never_panics_and_its_state_stays_sound() {
         }
         assert!(led < 400, "garbage doesn't keep a leader in office");
     }
-}
-
-fn rng_free_patience(seed: u64) -> u64 {
-    if seed % 2 == 0 { 50 } else { 100_000 }
 }

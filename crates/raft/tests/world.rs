@@ -1,8 +1,9 @@
 //! Many seeds of trouble; after each the group must be whole and equal. What is checked on the way is in the harness.
+#![allow(clippy::disallowed_methods, reason = "a seed to replay is given in the environment")]
 
 mod harness;
 
-use base::Rng;
+use base::{ReplicaId, Rng};
 use harness::trouble::{any, load, trouble};
 use harness::{World, ms, replica};
 use raft::DoubtfulTail;

@@ -420,7 +420,8 @@ impl Node {
 
     fn conclude(&mut self, group: GroupId, waiter: Waiter, verdict: Verdict) {
         let reply = match verdict {
-            Verdict::Done(reply) | Verdict::Refused(reply) => Ok(reply),
+            Verdict::Done(reply) => Ok(reply),
+            Verdict::Refused(error) => Err(error),
             Verdict::Elsewhere(_) | Verdict::Gap => Err(lanes::try_again()),
             Verdict::Unknown => Err(lanes::unknown()),
         };

@@ -129,14 +129,9 @@ impl Disk {
         true
     }
 
-    /// Since when the oldest write has been under way.
-    pub(crate) fn oldest(&self) -> Option<Time> {
-        self.writes.front().map(|write| write.since)
-    }
-
     /// Whether the oldest write takes `patience` or longer.
     pub(crate) fn hangs(&self, now: Time, patience: Duration) -> bool {
-        self.oldest().is_some_and(|since| now.since(since) >= patience)
+        self.writes.front().is_some_and(|write| now.since(write.since) >= patience)
     }
 
     pub(crate) fn check(&self, last: Index) {

@@ -388,6 +388,9 @@ impl Raft {
         if self.is_leader() {
             self.check_leadership(now);
         } else if self.is_sole_voter() && now >= self.election.quiet_until {
+            if now >= self.election.expires() {
+                self.election.timer_from = now;
+            }
             if self.role == Role::Follower && self.config.elects_itself {
                 self.start_campaign(now, false);
             }
@@ -458,11 +461,9 @@ impl Raft {
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let deadline = if self.is_leader() {
-            let disk = self.disk.oldest().map_or(Time::MAX, |since| since + self.config.disk_patience);
-            // A hung disk was noticed already when its time is over; then heartbeats are enough to look again.
-            let disk = if disk < self.next_beat { disk } else { Time::MAX };
+            // What else a leader watches over, its disk and its majority, is looked at with every heartbeat.
             let transfer = self.election.transfer.map_or(Time::MAX, |transfer| transfer.until);
-            self.next_beat.min(transfer).min(disk)
+            self.next_beat.min(transfer)
         } else if self.membership.is_voter(self.config.id) {
             self.election.expires()
         } else {

@@ -421,6 +421,10 @@ impl World {
         raft.flush(now, &mut out);
         raft.check();
         let deadline = raft.deadline();
+        assert!(
+            deadline.is_none_or(|at| at > now),
+            "after a flush nothing is due, or a driver would spin, on {id}"
+        );
         let effects: Vec<Effect> = out.drain().collect();
         for effect in effects {
             self.effect(id, effect);

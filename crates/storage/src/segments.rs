@@ -172,7 +172,8 @@ impl<D: Disk> Store<D> {
             if oldest == self.current.segment || self.contents.live_runs(oldest) > 0 {
                 break;
             }
-            let recycle = self.spare_bytes.is_none() && length == self.segment_bytes();
+            // Blocks that were written before are synced faster than new ones, so it even replaces a new spare.
+            let recycle = length == self.segment_bytes();
             let name = segment_name(oldest);
             self.mirrors.each("freeing a segment", |mirror| {
                 mirror.segments.remove(&oldest);

@@ -197,6 +197,42 @@ fn rot_in_the_middle_damages_the_group_until_it_comes_back_as_a_new_replica() {
 }
 
 #[test]
+fn a_lost_overwrite_isnt_hidden_by_entries_that_fit_behind_it() {
+    let disk = MemoryDisk::new("data");
+    let (mut store, _) = open(&disk);
+    store
+        .write(&[create(G1), create(G2), append(G1, &[entry(1, 1, "a"), entry(1, 2, "b"), entry(1, 3, "c")])])
+        .unwrap();
+    store.write(&[append(G2, &[entry(1, 1, "idle")])]).unwrap();
+    store.write(&[append(G1, &[entry(2, 2, "overwrites"), entry(2, 3, "too")])]).unwrap();
+    store.write(&[append(G1, &[entry(2, 4, "fits")])]).unwrap();
+    drop(store);
+    let (name, at) = find(&disk, "overwrites");
+    // Header, term before, and the entry's own 21 bytes come before its text.
+    assert!(disk.rot(&name, at - 21 - 8 - 64, 1));
+    let (_, recovery) = open(&disk);
+    let why = recovery.groups[&G1].damaged.as_deref().expect("its log has a hole");
+    assert!(why.contains("before 4"), "{why}");
+    assert!(recovery.groups[&G2].damaged.is_some(), "nothing proves that the unreadable record wasn't its");
+}
+
+#[test]
+fn an_unreadable_record_damages_only_those_whose_log_nothing_proves_whole() {
+    let disk = MemoryDisk::new("data");
+    let (mut store, _) = open(&disk);
+    store.write(&[create(G1), create(G2)]).unwrap();
+    store.write(&[append(G1, &[entry(1, 1, "rots")])]).unwrap();
+    store.write(&[append(G1, &[entry(1, 2, "behind")]), append(G2, &[entry(1, 1, "behind")])]).unwrap();
+    drop(store);
+    let (name, at) = find(&disk, "rots");
+    assert!(disk.rot(&name, at - 21 - 8 - 64, 1));
+    let (_, recovery) = open(&disk);
+    assert!(recovery.groups[&G1].damaged.is_some());
+    assert_eq!(recovery.groups[&G2].damaged, None);
+    assert_eq!(recovery.groups[&G2].entries, [entry(1, 1, "behind")]);
+}
+
+#[test]
 fn what_rots_while_the_store_is_open_is_noticed_when_it_is_read() {
     let (disk, _) = history();
     let mirrored = [disk.duplicate("a"), MemoryDisk::new("b")];

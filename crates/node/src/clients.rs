@@ -221,6 +221,11 @@ impl Clients {
         self.by_id.len()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     /// Where a client is.
     pub fn slot(&self, id: ClientId) -> Option<u32> {
         self.by_id.get(&id).copied()

@@ -143,6 +143,7 @@ impl<'a> BatchReader<'a> {
     }
 
     /// The next operation, or `None` at the end.
+    #[expect(clippy::should_implement_trait, reason = "it is an iterator that can fail, and what fails must be looked at")]
     pub fn next(&mut self) -> Result<Option<(Option<Provenance>, Op<'a>)>, BadBatch> {
         if self.rest.is_empty() {
             return Ok(None);

@@ -74,7 +74,10 @@ fn hello_agrees_on_a_protocol() {
             ("GET none", "_"),
             ("HELLO 2 AUTH default any SETNAME me", &format!("*14\r\n{}", fields.replace(":N", ":2"))),
             ("CLIENT GETNAME", "$2\r\nme"),
-            ("HELLO 3 AUTH foo any SETNAME you", "-WRONGPASS invalid username-password pair or user is disabled."),
+            (
+                "HELLO 3 AUTH foo any SETNAME you",
+                "-WRONGPASS invalid username-password pair or user is disabled.",
+            ),
             ("CLIENT GETNAME", "$2\r\nme"),
             ("GET none", "$-1"),
         ],
@@ -270,9 +273,15 @@ fn replies_are_left_out_where_the_client_wants_none() {
     let mut world = World::single();
     let client = world.connect(1);
     let send = |world: &mut World, lines: &str| world.talk(client, lines.replace('|', "\r\n").as_bytes());
-    assert_eq!(send(&mut world, "CLIENT REPLY OFF|SET a 1|GET a|NOPE|PING|CLIENT REPLY ON|GET a|"), "+OK\r\n$1\r\n1\r\n");
+    assert_eq!(
+        send(&mut world, "CLIENT REPLY OFF|SET a 1|GET a|NOPE|PING|CLIENT REPLY ON|GET a|"),
+        "+OK\r\n$1\r\n1\r\n"
+    );
     // What waits for the disk is as silent as what is answered at once, and what was asked before is answered.
-    assert_eq!(send(&mut world, "SET a 2|CLIENT REPLY SKIP|SET a 3|SET a 4|GET a|"), "+OK\r\n+OK\r\n$1\r\n4\r\n");
+    assert_eq!(
+        send(&mut world, "SET a 2|CLIENT REPLY SKIP|SET a 3|SET a 4|GET a|"),
+        "+OK\r\n+OK\r\n$1\r\n4\r\n"
+    );
     assert_eq!(send(&mut world, "SET a 5|CLIENT REPLY OFF|SET a 6|CLIENT REPLY ON|"), "+OK\r\n+OK\r\n");
     assert_eq!(send(&mut world, "CLIENT REPLY SKIP|NOPE|PING|"), "+PONG\r\n");
     assert_eq!(send(&mut world, "CLIENT REPLY maybe|"), "-ERR syntax error\r\n");
@@ -282,7 +291,8 @@ fn replies_are_left_out_where_the_client_wants_none() {
 fn the_table_of_commands_describes_itself() {
     let mut world = World::single();
     let client = world.connect(1);
-    let count: usize = world.call(client, "COMMAND COUNT").trim_matches([':', '\r', '\n']).parse().expect("a number");
+    let count: usize =
+        world.call(client, "COMMAND COUNT").trim_matches([':', '\r', '\n']).parse().expect("a number");
     assert!(world.call(client, "COMMAND").starts_with(&format!("*{count}\r\n")));
     assert!(world.call(client, "COMMAND INFO get").starts_with("*1\r\n*10\r\n$3\r\nget\r\n:2\r\n"));
     assert!(world.call(client, "COMMAND DOCS sihai").contains("sihai|status"));

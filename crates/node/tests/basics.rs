@@ -32,7 +32,8 @@ fn a_starting_node_answers_loading_and_then_serves() {
 fn what_was_written_is_read_in_one_pipeline() {
     let mut world = World::single();
     let client = world.connect(1);
-    let sent = pipeline(&["SET a 1", "INCR a", "GET a", "INCRBY b 5", "GET a", "GET none", "DEL a b", "GET a"]);
+    let sent =
+        pipeline(&["SET a 1", "INCR a", "GET a", "INCRBY b 5", "GET a", "GET none", "DEL a b", "GET a"]);
     let expected = "+OK\r\n:2\r\n$1\r\n2\r\n:5\r\n$1\r\n2\r\n$-1\r\n";
     let replies = world.talk(client, &sent);
     assert!(replies.starts_with(expected), "{replies}");
@@ -93,7 +94,10 @@ fn commands_over_all_shards_see_every_key() {
     assert_eq!(world.call(client, "SET other 1"), "+OK\r\n");
     assert_eq!(world.call(client, "FLUSHALL"), "+OK\r\n");
     assert_eq!(world.call(client, "SELECT 0"), "+OK\r\n");
-    assert_eq!(world.talk(client, &pipeline(&["SET x 1", "DBSIZE", "DEL x", "DBSIZE"])), "+OK\r\n:1\r\n:1\r\n:0\r\n");
+    assert_eq!(
+        world.talk(client, &pipeline(&["SET x 1", "DBSIZE", "DEL x", "DBSIZE"])),
+        "+OK\r\n:1\r\n:1\r\n:0\r\n"
+    );
 }
 
 #[test]
@@ -120,8 +124,11 @@ fn an_expired_key_is_hidden_by_time_and_removed_by_a_logged_decision() {
     assert_eq!(world.call(client, "SET short 1 PX 400"), "+OK\r\n");
     assert_eq!(world.call(client, "SET long 1 EX 100"), "+OK\r\n");
     assert_eq!(world.call(client, "DBSIZE"), ":2\r\n");
-    let keys = |world: &World| -> u64 { world.overview(1).groups.iter().filter_map(|group| group.own).map(|own| own.keys).sum() };
-    let applied = |world: &World| world.overview(1).groups[shard("short").0 as usize].own.expect("a copy").applied;
+    let keys = |world: &World| -> u64 {
+        world.overview(1).groups.iter().filter_map(|group| group.own).map(|own| own.keys).sum()
+    };
+    let applied =
+        |world: &World| world.overview(1).groups[shard("short").0 as usize].own.expect("a copy").applied;
     world.pass(Duration::from_millis(390));
     let before = applied(&world);
     assert_eq!(world.call(client, "EXISTS short"), ":1\r\n");
@@ -151,7 +158,10 @@ fn what_was_acknowledged_survives_a_power_cut() {
         let client = world.connect(1);
         for key in 0..40 {
             let value = format!("{round}-{key}");
-            assert_eq!(world.call(client, &format!("GET k{key}")), format!("${}\r\n{value}\r\n", value.len()));
+            assert_eq!(
+                world.call(client, &format!("GET k{key}")),
+                format!("${}\r\n{value}\r\n", value.len())
+            );
         }
         assert_eq!(world.call(client, "DBSIZE"), ":40\r\n");
     }
@@ -187,7 +197,10 @@ fn snapshots_are_taken_and_started_from() {
     assert_eq!(world.call(client, "DBSIZE"), ":60\r\n");
     for key in 140..200 {
         let expected = format!("{key}{value}");
-        assert_eq!(world.call(client, &format!("GET k{}", key % 60)), format!("${}\r\n{expected}\r\n", expected.len()));
+        assert_eq!(
+            world.call(client, &format!("GET k{}", key % 60)),
+            format!("${}\r\n{expected}\r\n", expected.len())
+        );
     }
 }
 

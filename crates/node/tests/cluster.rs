@@ -3,8 +3,8 @@
 mod common;
 
 use base::{Duration, GroupId, NodeId};
-use std::collections::BTreeSet;
 use common::{Connection, World, request};
+use std::collections::BTreeSet;
 
 /// The node that leads most groups or any, as node 1 sees it.
 fn a_leader(world: &World, of: u32) -> NodeId {
@@ -85,7 +85,10 @@ fn a_lost_leader_is_followed_by_another_and_nothing_acknowledged_is_lost() {
     let client = world.connect(1);
     write_keys(&mut world, client, 40, "a");
     world.pass(Duration::from_secs(2));
-    let lost = (1..=4).map(|group| a_leader(&world, group)).find(|leader| *leader != NodeId(1)).expect("another leader");
+    let lost = (1..=4)
+        .map(|group| a_leader(&world, group))
+        .find(|leader| *leader != NodeId(1))
+        .expect("another leader");
     world.crash(lost.0);
     write_keys(&mut world, client, 40, "b");
     read_keys(&mut world, client, 40, "b");
@@ -134,7 +137,12 @@ fn an_isolated_leader_acknowledges_nothing() {
     world.pass(Duration::from_secs(6));
     let refused = world.take(client);
     assert_eq!(refused.matches("\r\n").count(), 20, "{refused}");
-    assert!(refused.split_terminator("\r\n").all(|line| line.starts_with("-UNKNOWN") || line.starts_with("-NOQUORUM")), "{refused}");
+    assert!(
+        refused
+            .split_terminator("\r\n")
+            .all(|line| line.starts_with("-UNKNOWN") || line.starts_with("-NOQUORUM")),
+        "{refused}"
+    );
     world.heal();
     world.until_ready();
     read_keys(&mut world, client, 20, "b");
@@ -146,7 +154,11 @@ fn settings_of_the_cluster_are_the_same_through_every_node() {
     let mut world = World::cluster(3);
     for node in 1..=3 {
         let client = world.connect(node);
-        let sent = [request(&["SET", "here", &node.to_string()]), request(&["SWAPDB", "0", "1"]), request(&["GET", "here"])];
+        let sent = [
+            request(&["SET", "here", &node.to_string()]),
+            request(&["SWAPDB", "0", "1"]),
+            request(&["GET", "here"]),
+        ];
         let expected = if node == 1 { "$-1\r\n".to_string() } else { format!("$1\r\n{}\r\n", node - 1) };
         world.send(client, &sent.concat());
         world.pass(Duration::from_millis(500));
@@ -162,7 +174,11 @@ fn settings_of_the_cluster_are_the_same_through_every_node() {
 
 #[test]
 fn a_newcomer_gets_everything_by_snapshot() {
-    let mut world = World::with(node::Config { log_bytes_max: 4 << 10, snapshot_chunk_bytes: 1 << 10, ..common::config() });
+    let mut world = World::with(node::Config {
+        log_bytes_max: 4 << 10,
+        snapshot_chunk_bytes: 1 << 10,
+        ..common::config()
+    });
     let client = world.connect(1);
     let value = "x".repeat(100);
     write_keys(&mut world, client, 300, &value);
@@ -184,7 +200,11 @@ fn keys_expire_alike_on_every_node() {
         assert_eq!(world.call(client, &format!("SET k{key} v PX {}", 300 + key * 10)), "+OK\r\n");
     }
     let keys = |world: &World| -> u64 {
-        (1..=3).flat_map(|node| world.overview(node).groups).filter_map(|group| group.own).map(|own| own.keys).sum()
+        (1..=3)
+            .flat_map(|node| world.overview(node).groups)
+            .filter_map(|group| group.own)
+            .map(|own| own.keys)
+            .sum()
     };
     assert_eq!(world.call(client, "DBSIZE"), ":30\r\n");
     world.until("all copies are rid of them", |world| keys(world) == 0);
@@ -201,8 +221,16 @@ fn a_node_that_stops_hands_its_groups_over() {
     let other = if leaving == 1 { 2 } else { 1 };
     let client = world.connect(other);
     world.give(leaving, node::Input::Shutdown);
-    world.until("it may stop", |world| world.overview(leaving).nodes.iter().all(|node| node.id.0 != leaving || node.leads == 0));
-    world.until("everybody knows", |world| world.overview(other).groups.iter().all(|group| group.leader.is_some_and(|leader| leader.0 != leaving)));
+    world.until("it may stop", |world| {
+        world.overview(leaving).nodes.iter().all(|node| node.id.0 != leaving || node.leads == 0)
+    });
+    world.until("everybody knows", |world| {
+        world
+            .overview(other)
+            .groups
+            .iter()
+            .all(|group| group.leader.is_some_and(|leader| leader.0 != leaving))
+    });
     world.crash(leaving);
     read_keys(&mut world, client, 20, "a");
     write_keys(&mut world, client, 20, "b");

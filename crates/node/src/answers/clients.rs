@@ -76,7 +76,8 @@ fn syntax() -> Cow<'static, str> {
 }
 
 fn positive(word: &[u8], otherwise: &str) -> Result<u64, Cow<'static, str>> {
-    let number = parse_integer(word).and_then(|number| u64::try_from(number).ok()).filter(|number| *number > 0);
+    let number =
+        parse_integer(word).and_then(|number| u64::try_from(number).ok()).filter(|number| *number > 0);
     number.ok_or_else(|| format!("ERR {otherwise}").into())
 }
 
@@ -172,7 +173,9 @@ impl Node {
         };
         if !is_showable(value) {
             let attribute = shown(attribute);
-            return Err(format!("ERR {attribute} cannot contain spaces, newlines or special characters.").into());
+            return Err(
+                format!("ERR {attribute} cannot contain spaces, newlines or special characters.").into()
+            );
         }
         *kept = value.to_vec();
         self.reply_ok(slot)

@@ -57,9 +57,11 @@ impl Node {
 
     fn auth(&mut self, slot: u32, words: &[&[u8]]) -> Answered {
         match words {
-            [_] if self.password().is_none() => Err("ERR AUTH <password> called without any password configured for the \
+            [_] if self.password().is_none() => {
+                Err("ERR AUTH <password> called without any password configured for the \
                 default user. Are you sure your configuration is correct?"
-                .into()),
+                    .into())
+            }
             [password] => {
                 self.authenticate(slot, USER, password)?;
                 self.reply_ok(slot)
@@ -108,7 +110,9 @@ impl Node {
                     name = Some(*given);
                     rest
                 }
-                [option, ..] => return Err(format!("ERR Syntax error in HELLO option '{}'", shown(option)).into()),
+                [option, ..] => {
+                    return Err(format!("ERR Syntax error in HELLO option '{}'", shown(option)).into());
+                }
             };
         }
         if name.is_some_and(|name| !is_showable(name)) {

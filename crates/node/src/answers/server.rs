@@ -101,7 +101,8 @@ impl Node {
                 });
             }
             ConfigCommand::Set(changes) => {
-                let for_meta: Vec<MetaCommand> = changes.iter().filter_map(config::ConfigChange::for_meta).collect();
+                let for_meta: Vec<MetaCommand> =
+                    changes.iter().filter_map(config::ConfigChange::for_meta).collect();
                 match for_meta.as_slice() {
                     [] => {
                         for change in &changes {
@@ -143,7 +144,13 @@ impl Node {
             }
             // The allocator gives back by itself what nobody uses.
             "purge" => return self.reply_ok(slot),
-            other => return Err(format!("ERR 'memory|{}' isn't answered by this release", shown(other.as_bytes())).into()),
+            other => {
+                return Err(format!(
+                    "ERR 'memory|{}' isn't answered by this release",
+                    shown(other.as_bytes())
+                )
+                .into());
+            }
         }
         Ok(())
     }
@@ -153,7 +160,12 @@ impl Node {
         let own = || overview.groups.iter().filter_map(|group| group.own.as_ref());
         let keys: u64 = own().map(|own| own.keys).sum();
         let dataset: u64 = own().map(|own| own.memory_bytes).sum();
-        let clients: u64 = self.hub.clients.iter().map(|client| (client.input.capacity() + client.output_bytes()) as u64).sum();
+        let clients: u64 = self
+            .hub
+            .clients
+            .iter()
+            .map(|client| (client.input.capacity() + client.output_bytes()) as u64)
+            .sum();
         let fields = [
             ("total.allocated", overview.machine.memory_bytes),
             ("clients.normal", clients),

@@ -31,9 +31,12 @@ impl Node {
             [what, id, option] if is(what, "node") && is(option, "force") => (id, true),
             _ => return Err(Error::Syntax.text().into_owned().into()),
         };
-        let number = parse_integer(id).and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
+        let number =
+            parse_integer(id).and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
         let Some(number) = number else {
-            return Err(format!("ERR '{}' is no node's id: ids are the numbers of SIHAI STATUS", shown(id)).into());
+            return Err(
+                format!("ERR '{}' is no node's id: ids are the numbers of SIHAI STATUS", shown(id)).into()
+            );
         };
         self.change_meta(slot, &MetaCommand::RemoveNode { node: NodeId(number), force });
         Ok(())

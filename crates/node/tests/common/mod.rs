@@ -337,7 +337,11 @@ impl World {
     /// Waits until every node says that it is ready.
     pub fn until_ready(&mut self) {
         self.until("all nodes are ready", |world| {
-            world.members.values().filter_map(|member| member.node.as_ref()).all(|node| node.overview(world.now).ready)
+            world
+                .members
+                .values()
+                .filter_map(|member| member.node.as_ref())
+                .all(|node| node.overview(world.now).ready)
         });
     }
 
@@ -354,7 +358,8 @@ impl World {
     fn advance(&mut self, end: Time) {
         let running = self.members.values().filter_map(|member| member.node.as_ref());
         let next = running.filter_map(Node::deadline).min().unwrap_or(end);
-        self.now = next.clamp(self.now + Duration::from_micros(1), end.max(self.now + Duration::from_micros(1)));
+        self.now =
+            next.clamp(self.now + Duration::from_micros(1), end.max(self.now + Duration::from_micros(1)));
         if self.now >= self.next_wall {
             self.next_wall = self.now + Duration::from_secs(1);
             let wall = self.wall();

@@ -171,10 +171,11 @@ impl Node {
         })
     }
 
-    /// Whether meta, as far as this node has it, wants no such copy.
+    /// Whether meta has granted such a copy and wants it no longer. What this node has of meta may be older than the
+    /// grant, and then says nothing.
     fn is_unwanted(&self, group: GroupId, id: ReplicaId) -> bool {
-        let placement = self.meta().and_then(|meta| meta.placement_of(group));
-        placement.is_some_and(|placement| placement.all().all(|wanted| wanted != id))
+        let Some(meta) = self.meta().filter(|meta| meta.has_granted(id)) else { return false };
+        meta.placement_of(group).is_some_and(|placement| placement.all().all(|wanted| wanted != id))
     }
 
     /// The leader says that this copy is in the group no longer.
@@ -192,16 +193,19 @@ impl Node {
     }
 
     /// Copies that meta wants no longer go as soon as their group has let go of them: a copy that has applied its own
-    /// removal knows it, any other asks the leader.
+    /// removal knows it (one that has not yet applied its own coming doesn't), any other asks the leader.
     pub(crate) fn shed_copies(&mut self) {
         for at in 0..self.replicas.len() {
             let group = GroupId(at as u32);
-            let Some(replica) = self.replicas[at].as_live() else { continue };
-            let (id, members) = (replica.id(), replica.raft.membership().members());
+            let Some(replica) = self.replicas[at].live() else { continue };
+            let id = replica.id();
+            let is_member = replica.raft.membership().contains(id);
+            replica.was_member |= is_member;
+            let has_left = replica.was_member && !is_member;
             if !self.is_unwanted(group, id) {
                 continue;
             }
-            if !members.is_empty() && !members.contains(&id) {
+            if has_left {
                 self.removed(group, id);
             } else if let Some(leader) = self.leader_of(group).filter(|leader| *leader != self.hub.me) {
                 self.hub.send(leader, &PeerMessage::StillMember { group, replica: id });

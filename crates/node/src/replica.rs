@@ -57,6 +57,8 @@ pub struct Replica {
     pub(crate) snapshot_bytes: u64,
     /// The manifest that is on its way to the disk.
     pub(crate) sealed: Option<SnapshotRecord>,
+    /// Whether a membership that was applied here had this copy in it.
+    pub(crate) was_member: bool,
     /// When a follower last asked for a piece of the present snapshot.
     pub(crate) piece_served_at: Time,
     /// The term of the last entry applied.
@@ -109,6 +111,7 @@ impl Replica {
             install: None,
             snapshot_bytes: 0,
             sealed: None,
+            was_member: false,
             piece_served_at: Time::ZERO,
             applied_term: Term(0),
         }

@@ -220,6 +220,11 @@ impl Meta {
         self.nodes.get(&node).is_some_and(|member| member.state == MemberState::Removed)
     }
 
+    /// Whether this state is new enough to have given out the replica's id.
+    pub fn has_granted(&self, replica: ReplicaId) -> bool {
+        replica.generation < self.next_generation
+    }
+
     /// The copies that every group shall have, meta first.
     pub fn placement(&self) -> &BTreeMap<GroupId, Placement> {
         &self.placement

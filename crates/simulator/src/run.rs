@@ -164,6 +164,9 @@ pub fn run_world<P: Program>(settings: Settings, plan: Vec<Planned>) -> Outcome 
 
 fn live<P: Program>(world: &mut World<P>) {
     world.run_until(LOAD);
+    if !world.findings().is_empty() {
+        return;
+    }
     world.heal();
     demand_recovery(world);
     while world.workload.history.commands < COMMANDS_MIN
@@ -221,8 +224,10 @@ fn demand_reads<P: Program>(world: &mut World<P>) {
 /// When nobody asks for anything, all copies of a group become equal.
 fn demand_convergence<P: Program>(world: &mut World<P>) {
     world.direct_clients(|workload, _, _| workload.stop());
-    if !wait(world, CONVERGENCE_MAX, World::is_quiescent) {
-        world.find(Finding::new("progress", "the copies of a healed, idle world don't become equal"));
+    if !wait(world, CONVERGENCE_MAX, |world| world.unequal().is_empty()) {
+        let text =
+            format!("the copies of a healed, idle world don't become equal: {}", world.unequal().join("; "));
+        world.find(Finding::new("progress", text));
     }
     world.compare_copies();
     world.run_until(SECONDS_MIN * SECOND);

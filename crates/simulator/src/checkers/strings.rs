@@ -10,6 +10,7 @@ use super::linearizability::{self, Call, Model, Verdict};
 use crate::history::{
     Action, Condition, FAMILY_KEYS, History, KeyIndex, Lifetime, Operation, Outcome, Reply,
 };
+use crate::workload::speech;
 
 /// How many configurations the search may visit for one family.
 const CONFIGURATIONS_MAX: usize = 1_000_000;
@@ -47,23 +48,24 @@ fn check_family(family: usize, operations: &[Operation<Action>]) -> Option<Findi
             let tail = &explained[explained.len().saturating_sub(12)..];
             let mut text =
                 format!("no order explains all answers; {} can be explained, at last:", explained.len());
-            tail.iter().for_each(|&call| text += &line(shown[call]));
+            tail.iter().for_each(|&call| text += &line(family, shown[call]));
             text += "\n  and then none of these can follow:";
-            stuck.iter().for_each(|&call| text += &line(shown[call]));
+            stuck.iter().for_each(|&call| text += &line(family, shown[call]));
             text
         }
     };
     Some(Finding::new("linearizability", format!("keys of family {family}: {complaint}")))
 }
 
-fn line(operation: &Operation<Action>) -> String {
+fn line(family: usize, operation: &Operation<Action>) -> String {
     let Operation { client, action, called, returned, outcome, .. } = operation;
     let millis = |nanos: u64| nanos as f64 / 1e6;
     let answer = match outcome {
         Outcome::Done(reply) => format!("{:.3} {reply:?}", millis(*returned)),
         _ => "unknown".to_string(),
     };
-    format!("\n    client {client} at {:.3} ms {action:?} -> {answer}", millis(*called))
+    let command = speech::text(family, action);
+    format!("\n    client {client} at {:.3} ms {command} -> {answer}", millis(*called))
 }
 
 /// The model.

@@ -64,6 +64,12 @@ pub fn put_action(to: &mut Vec<u8>, family: usize, action: &Action, rng: &mut Rn
     put(to, &words);
 }
 
+/// A command on a family, as a person would type it.
+pub fn text(family: usize, action: &Action) -> String {
+    let words = words(family, action, &mut Rng::new(0));
+    words.iter().map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>().join(" ")
+}
+
 fn words(family: usize, action: &Action, rng: &mut Rng) -> Vec<Vec<u8>> {
     let key = |key: &KeyIndex| family_key(family, *key);
     let word = |text: &str| text.as_bytes().to_vec();

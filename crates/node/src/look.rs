@@ -89,7 +89,8 @@ impl Node {
             wanted.map(|(replica, voter)| CopyOverview { replica, voter, durable: None }).collect();
         let Some(own) = self.replicas.get(group.0 as usize).and_then(Copy::as_live) else { return overview };
         overview.term = own.raft.term();
-        if own.raft.is_leader() {
+        // What the group has agreed on, not what meta wishes: who votes decides on how many disks a write is.
+        if !own.raft.membership().voters.is_empty() {
             overview.copies = copies_of(own);
         }
         overview.own = Some(OwnCopy {
@@ -179,7 +180,9 @@ fn copies_of(replica: &Replica) -> Vec<CopyOverview> {
         .map(|copy| CopyOverview {
             replica: copy,
             voter: membership.is_voter(copy),
-            durable: if copy == me {
+            durable: if !replica.raft.is_leader() {
+                None
+            } else if copy == me {
                 Some(replica.raft.durable_index())
             } else {
                 replica.raft.progress_of(copy).map(|progress| progress.matched())

@@ -249,3 +249,40 @@ fn a_stopping_node_says_when_everything_is_durable() {
     world.settle();
     assert!(world.member(1).stopped);
 }
+
+#[test]
+fn who_goes_on_sending_while_an_answer_is_waited_for_is_not_read_from() {
+    let mut world = World::single();
+    let client = world.connect(1);
+    world.member(1).disk_hangs = true;
+    // FLUSHALL holds up what comes behind it.
+    world.send(client, &pipeline(&["FLUSHALL", "PING"]));
+    let value = "v".repeat(700_000);
+    for _ in 0..2 {
+        world.settle();
+        assert!(!world.seen(client).paused);
+        world.send(client, &request(&["SET", "k", &value]));
+    }
+    world.settle();
+    assert!(world.seen(client).paused);
+    world.unhang(1);
+    assert_eq!(world.take(client), "+OK\r\n+PONG\r\n+OK\r\n+OK\r\n");
+    assert!(!world.seen(client).paused);
+}
+
+#[test]
+fn a_full_disk_refuses_nothing_that_it_has_acknowledged_and_goes_on_when_there_is_room() {
+    let mut world = World::single();
+    let client = world.connect(1);
+    assert_eq!(world.call(client, "SET a 1"), "+OK\r\n");
+    let used = world.member(1).disk.used_bytes();
+    world.member(1).disk.set_capacity(Some(used));
+    let value = "v".repeat(600_000);
+    assert_eq!(world.talk(client, &request(&["SET", "big", &value])), "");
+    let other = world.connect(1);
+    assert_eq!(world.call(other, "GET a"), "$1\r\n1\r\n");
+    world.member(1).disk.set_capacity(None);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.take(client), "+OK\r\n");
+    assert_eq!(world.call(client, "STRLEN big"), ":600000\r\n");
+}

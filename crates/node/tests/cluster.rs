@@ -61,6 +61,18 @@ fn three_nodes_spread_copies_and_leaders_and_answer_alike() {
 }
 
 #[test]
+fn a_second_node_is_not_said_to_hold_a_copy_that_counts() {
+    let mut world = World::cluster(2);
+    for node in 1..=2 {
+        let client = world.connect(node);
+        assert_eq!(world.call(client, "SET k v"), "+OK\r\n");
+        assert_eq!(world.call(client, "WAIT 1 0"), ":0\r\n");
+        let info = world.call(client, "INFO");
+        assert!(info.contains("acknowledged_on_disks:1\r\n"), "node {node}: {info}");
+    }
+}
+
+#[test]
 fn a_pipeline_through_any_node_keeps_its_order() {
     let mut world = World::cluster(3);
     for node in 1..=3 {

@@ -293,3 +293,42 @@ fn pipelines_keep_their_order_also_where_every_read_asks_a_majority() {
         assert_eq!(world.take(client), expected, "through node {node}");
     }
 }
+
+#[test]
+fn a_leader_whose_disk_hangs_is_followed_by_another() {
+    let mut world = World::cluster(3);
+    let client = world.connect(1);
+    write_keys(&mut world, client, 20, "a");
+    world.pass(Duration::from_secs(2));
+    let slow = (1..=4)
+        .map(|group| a_leader(&world, group))
+        .find(|leader| *leader != NodeId(1))
+        .expect("another leader");
+    world.member(slow.0).disk_hangs = true;
+    write_keys(&mut world, client, 20, "b");
+    world.until("it leads nothing", |world| {
+        world.overview(1).groups.iter().all(|group| group.leader != Some(slow))
+    });
+    read_keys(&mut world, client, 20, "b");
+    world.unhang(slow.0);
+    world.until_ready();
+    agree(&mut world, &[1, 2, 3]);
+}
+
+#[test]
+fn all_nodes_may_lose_power_at_once() {
+    let mut world = World::cluster(3);
+    for round in 0..4 {
+        let client = world.connect(1);
+        write_keys(&mut world, client, 15, &round.to_string());
+        for node in 1..=3 {
+            world.crash(node);
+        }
+        for node in 1..=3 {
+            world.restart(node);
+        }
+        world.until_ready();
+        let client = world.connect(round % 3 + 1);
+        read_keys(&mut world, client, 15, &round.to_string());
+    }
+}

@@ -1,8 +1,8 @@
 //! Two kinds of time, never mixed: [`Time`] orders what happens on one node, [`UnixMillis`] is what people and
 //! expiry mean by time. Nothing here reads a clock.
 
-pub use core::time::Duration;
 use core::ops::{Add, Sub};
+pub use core::time::Duration;
 
 /// A reading of one node's monotonic clock, in nanoseconds from an arbitrary origin. The clock counts the time
 /// that the machine was suspended (CLOCK_BOOTTIME), because a lease must run out while its holder sleeps.

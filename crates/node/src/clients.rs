@@ -192,7 +192,14 @@ pub struct Clients {
 
 impl Clients {
     /// Takes a connection in; answers its slot.
-    pub fn connect(&mut self, id: ClientId, address: String, now: Time, authenticated: bool, reader: Reader) -> u32 {
+    pub fn connect(
+        &mut self,
+        id: ClientId,
+        address: String,
+        now: Time,
+        authenticated: bool,
+        reader: Reader,
+    ) -> u32 {
         let client = Client::new(id, address, now, authenticated, reader);
         let slot = match self.free.pop() {
             Some(slot) => {

@@ -289,7 +289,12 @@ impl Node {
     }
 
     /// The command with what the connection says about it; answers the client if that is impossible.
-    fn invocation<'a>(&mut self, slot: u32, spec: &'static Spec, words: &[&'a [u8]]) -> Option<Invocation<'a>> {
+    fn invocation<'a>(
+        &mut self,
+        slot: u32,
+        spec: &'static Spec,
+        words: &[&'a [u8]],
+    ) -> Option<Invocation<'a>> {
         let client = self.hub.clients.get(slot)?;
         let (index, protocol) = (client.database, client.protocol);
         let Some(database) = self.database(index) else {

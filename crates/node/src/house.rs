@@ -33,7 +33,9 @@ impl Node {
                 match self.hub.disk_writes.remove(&token) {
                     Some(DiskWrite::Raft(marks)) => {
                         for (group, token) in marks {
-                            if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
+                            if let Some(replica) =
+                                self.replicas.get_mut(group.0 as usize).and_then(Copy::live)
+                            {
                                 replica.step(&mut self.hub, RaftInput::Persisted { token });
                             }
                         }
@@ -76,7 +78,9 @@ impl Node {
                 if self.hub.disk.found_full(token, self.hub.now) {
                     self.hub.note(
                         Level::Error,
-                        format!("{error}; nothing acknowledged is lost. Writes are refused until there is room"),
+                        format!(
+                            "{error}; nothing acknowledged is lost. Writes are refused until there is room"
+                        ),
                     );
                 }
             }
@@ -156,9 +160,11 @@ impl Node {
 
     fn tend_stopping(&mut self) {
         let Some(since) = self.stopping else { return };
-        let leads = self.replicas.iter().filter_map(Copy::as_live).any(|replica| {
-            replica.raft.is_leader() && replica.raft.membership().voters.len() > 1
-        });
+        let leads = self
+            .replicas
+            .iter()
+            .filter_map(Copy::as_live)
+            .any(|replica| replica.raft.is_leader() && replica.raft.membership().voters.len() > 1);
         let unsettled = self.replicas.iter().filter_map(Copy::as_live).any(|replica| !replica.is_settled());
         let patience = self.hub.config.request_timeout / 2;
         if ((!leads && !unsettled) || self.hub.now.since(since) > patience) && !self.stopped {

@@ -343,7 +343,14 @@ impl Hub {
 impl Peer {
     /// A member with which there is no link yet.
     pub fn new(now: Time) -> Self {
-        Self { up: false, heard: now, up_since: now, clock_ahead_ms: None, silent_looks: 0, frame: Vec::new() }
+        Self {
+            up: false,
+            heard: now,
+            up_since: now,
+            clock_ahead_ms: None,
+            silent_looks: 0,
+            frame: Vec::new(),
+        }
     }
 
     /// Drops what waits, as a broken link does.

@@ -70,7 +70,9 @@ impl Node {
                 self.decided.push(Decided { as_of, since: self.hub.now, ticket, reply });
                 return;
             }
-            Ok(Err(_)) => Bytes::from_static(b"-ERR a node of another release answered something unknown\r\n"),
+            Ok(Err(_)) => {
+                Bytes::from_static(b"-ERR a node of another release answered something unknown\r\n")
+            }
             Err(error) => error,
         };
         self.hub.clients.answer(ticket, &reply);
@@ -83,7 +85,9 @@ impl Node {
         }
         let (now, limit) = (self.hub.now, self.hub.config.request_timeout);
         let known = self.view_as_of();
-        let answered = self.decided.extract_if(.., |decided| decided.as_of <= known || now.since(decided.since) >= limit);
+        let answered = self
+            .decided
+            .extract_if(.., |decided| decided.as_of <= known || now.since(decided.since) >= limit);
         for decided in answered {
             self.hub.clients.answer(decided.ticket, &decided.reply);
         }

@@ -5,52 +5,52 @@
 //! by [`machine`], and the reply goes back the way it came.
 #![forbid(unsafe_code)]
 
+/// What is answered here: the connection, the node, the cluster.
+mod answers;
 /// What a driver gives a node and what it is asked to do: inputs, effects, configuration.
 pub mod api;
 /// The connections, and their replies in order.
 pub mod clients;
+/// Writes to the disk, in their order, also over a full disk.
+pub mod disk;
 /// Where clients' commands come in and find their way.
 pub mod gateway;
-/// What is answered here: the connection, the node, the cluster.
-mod answers;
-/// Commands over all shards.
-pub mod scatter;
+/// What the disk answers, what time brings, and the end.
+mod house;
+/// What all parts share.
+pub mod hub;
+/// Becoming a member.
+mod joining;
 /// Forwarding to a group's leader, in order, each write once.
 pub mod lanes;
-/// The leader's side of forwarding.
-pub mod serve;
-/// One copy of a group: agreement, then application, then answers.
-pub mod replica;
-/// What a group's log says.
-pub mod op;
+/// The node looks at itself.
+pub mod look;
 /// What it does: a group's state machine.
 pub mod machine;
-/// Snapshots on the move.
-pub mod transfer;
 /// From meta's wishes to a group's membership and leader.
 pub mod members;
 /// What every node knows: members, placement, databases, settings.
 pub mod meta;
-/// What nodes say to each other.
-pub mod wire;
-/// What all parts share.
-pub mod hub;
-/// Writes to the disk, in their order, also over a full disk.
-pub mod disk;
-/// The other members: links, beats, messages.
-mod peers;
-/// Becoming a member.
-mod joining;
-/// What the disk answers, what time brings, and the end.
-mod house;
 /// Composition and dispatch.
 pub mod node;
-/// How a node begins.
-pub mod start;
-/// The node looks at itself.
-pub mod look;
+/// What a group's log says.
+pub mod op;
 /// The read model that INFO, CLUSTER, status, metrics and the console render.
 pub mod overview;
+/// The other members: links, beats, messages.
+mod peers;
+/// One copy of a group: agreement, then application, then answers.
+pub mod replica;
+/// Commands over all shards.
+pub mod scatter;
+/// The leader's side of forwarding.
+pub mod serve;
+/// How a node begins.
+pub mod start;
+/// Snapshots on the move.
+pub mod transfer;
+/// What nodes say to each other.
+pub mod wire;
 
 /// How INFO, CLUSTER, CONFIG, status and metrics show it.
 pub mod views;

@@ -76,8 +76,10 @@ impl Node {
     }
 
     fn group_overview(&self, meta: &Meta, group: GroupId) -> GroupOverview {
-        let slots = meta.slots().ranges_of(group).map(|range| (range.first.number(), range.last.number())).collect();
-        let mut overview = GroupOverview { group, slots, leader: self.leader_of(group), ..Default::default() };
+        let slots =
+            meta.slots().ranges_of(group).map(|range| (range.first.number(), range.last.number())).collect();
+        let mut overview =
+            GroupOverview { group, slots, leader: self.leader_of(group), ..Default::default() };
         let hint = self.hub.leaders.get(group.0 as usize);
         overview.term = hint.map_or(Term(0), |hint| hint.term);
         let placement = meta.placement_of(group);
@@ -98,9 +100,10 @@ impl Node {
             last: own.raft.last_index(),
             committed: own.raft.commit_index(),
             applied: own.machine.applied,
-            keys: own.machine.keyspace().map_or(0, |keyspace| {
-                keyspace.database_ids().into_iter().map(|id| keyspace.len(id)).sum()
-            }),
+            keys: own
+                .machine
+                .keyspace()
+                .map_or(0, |keyspace| keyspace.database_ids().into_iter().map(|id| keyspace.len(id)).sum()),
             memory_bytes: own.machine.keyspace().map_or(0, |keyspace| keyspace.memory_bytes()),
             log_bytes: own.log_bytes,
         });
@@ -127,7 +130,9 @@ impl Node {
 
     fn database_overviews(&self, meta: &Meta) -> Vec<DatabaseOverview> {
         let mut sums = BTreeMap::new();
-        for keyspace in self.replicas.iter().filter_map(Copy::as_live).filter_map(|copy| copy.machine.keyspace()) {
+        for keyspace in
+            self.replicas.iter().filter_map(Copy::as_live).filter_map(|copy| copy.machine.keyspace())
+        {
             for id in keyspace.database_ids() {
                 let (keys, volatile) = sums.entry(id).or_insert((0, 0));
                 *keys += keyspace.len(id);
@@ -156,7 +161,8 @@ impl Node {
                 reasons.push(format!("{} has no leader that this node can reach", group.group));
             }
             let Some(own) = self.replicas.get(group.group.0 as usize).and_then(Copy::as_live) else {
-                if meta.placement_of(group.group).is_some_and(|wanted| wanted.on_node(self.hub.me).is_some()) {
+                if meta.placement_of(group.group).is_some_and(|wanted| wanted.on_node(self.hub.me).is_some())
+                {
                     reasons.push(format!("this node's copy of {} is not here yet", group.group));
                 }
                 continue;

@@ -6,10 +6,10 @@
 
 use crate::meta::{Meta, MetaCommand, MetaOutcome};
 use crate::op::{BadBatch, BatchReader, Invocation, Op, Provenance, seed_of};
+use crate::scatter::run_part;
 use base::codec::{Decode, DecodeError, Decoder, Encode, Encoder};
 use base::{Index, NodeId, Time, UnixMillis, invariant};
 use bytes::Bytes;
-use crate::scatter::run_part;
 use keyspace::Keyspace;
 use resp::Writer;
 use std::collections::{BTreeMap, VecDeque};
@@ -138,7 +138,12 @@ impl Machine {
     }
 
     fn advance(&mut self, index: Index) {
-        invariant!("entries are applied in order", index == self.applied.next(), "{index:?} {:?}", self.applied);
+        invariant!(
+            "entries are applied in order",
+            index == self.applied.next(),
+            "{index:?} {:?}",
+            self.applied
+        );
         self.applied = index;
         if let State::Shard(keyspace) = &mut self.state {
             keyspace.set_revision(index.0);
@@ -160,7 +165,10 @@ impl Machine {
 
     /// The last write of a session that took effect here.
     pub fn last_sequence(&self, session: base::SessionId) -> u64 {
-        self.sessions.get(&session.node).filter(|known| known.start == session.start).map_or(0, |known| known.last)
+        self.sessions
+            .get(&session.node)
+            .filter(|known| known.start == session.start)
+            .map_or(0, |known| known.last)
     }
 
     /// The reply to a session's write, as long as the gateway waits for it.
@@ -370,7 +378,13 @@ enum Admission {
     Answer(Outcome<'static>),
 }
 
-fn run_command(keyspace: &mut Keyspace, invocation: &Invocation<'_>, now: UnixMillis, seed: u64, to: &mut Vec<u8>) {
+fn run_command(
+    keyspace: &mut Keyspace,
+    invocation: &Invocation<'_>,
+    now: UnixMillis,
+    seed: u64,
+    to: &mut Vec<u8>,
+) {
     let mut view = keyspace.database(invocation.database, now);
     let mut context = command::Context {
         db: &mut view,

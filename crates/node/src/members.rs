@@ -79,7 +79,9 @@ impl Replica {
         let Some(preferred) = wanted.replicas.first().copied() else { return };
         let link = hub.peers.get(&preferred.node);
         let steady = link.is_some_and(|peer| {
-            peer.up && hub.now.since(peer.up_since) > settle && hub.now.since(peer.heard) < hub.config.heartbeat_interval * 3
+            peer.up
+                && hub.now.since(peer.up_since) > settle
+                && hub.now.since(peer.heard) < hub.config.heartbeat_interval * 3
         });
         if preferred == self.raft.id() || !steady || !self.raft.membership().voters.contains(&preferred) {
             return;

@@ -125,7 +125,13 @@ impl Node {
     ///
     /// # Panics
     /// If there is no identity: then the node must first found or join a cluster.
-    pub fn new(config: Config, recovery: Recovery, peers: Vec<PeerAddress>, now: Time, wall: UnixMillis) -> Self {
+    pub fn new(
+        config: Config,
+        recovery: Recovery,
+        peers: Vec<PeerAddress>,
+        now: Time,
+        wall: UnixMillis,
+    ) -> Self {
         let identity = recovery.identity.expect("a node is started in a directory that has an identity");
         let session = SessionId { node: identity.node, start: identity.start };
         let mut node = Self {
@@ -239,7 +245,8 @@ impl Node {
             .map(|(node, member)| PeerAddress { node, address: member.addresses.peer.clone() })
             .collect();
         let count = meta.databases().keys().map(|index| index.0 + 1).max().unwrap_or(0);
-        let databases = (0..count).map(|index| meta.database(base::DatabaseIndex(index)).map(|(id, _)| id)).collect();
+        let databases =
+            (0..count).map(|index| meta.database(base::DatabaseIndex(index)).map(|(id, _)| id)).collect();
         let password = meta.password();
         let removed = meta.is_removed(self.hub.me);
         let moved = addresses != self.view.addresses;

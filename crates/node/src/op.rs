@@ -100,7 +100,8 @@ impl BatchWriter {
             None => self.bytes.push(0),
             Some(from) => {
                 self.bytes.push(1);
-                for number in [u64::from(from.session.node.0), from.session.start, from.sequence, from.floor] {
+                for number in [u64::from(from.session.node.0), from.session.start, from.sequence, from.floor]
+                {
                     put_varint(&mut self.bytes, number);
                 }
             }
@@ -138,12 +139,16 @@ impl<'a> BatchReader<'a> {
         if header[0] != VERSION {
             return Err(BadBatch("a batch of another version"));
         }
-        let number = |from: usize| u64::from_le_bytes(header[from..from + 8].try_into().expect("eight bytes"));
+        let number =
+            |from: usize| u64::from_le_bytes(header[from..from + 8].try_into().expect("eight bytes"));
         Ok(Self { rest, time: UnixMillis(number(1)), seed: number(9) })
     }
 
     /// The next operation, or `None` at the end.
-    #[expect(clippy::should_implement_trait, reason = "it is an iterator that can fail, and what fails must be looked at")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it is an iterator that can fail, and what fails must be looked at"
+    )]
     pub fn next(&mut self) -> Result<Option<(Option<Provenance>, Op<'a>)>, BadBatch> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -319,11 +324,7 @@ mod tests {
     fn the_bytes_of_a_batch_never_change() {
         let mut batch = BatchWriter::default();
         batch.push(None, &Op::Command(set(b"k", b"v")));
-        let from = Provenance {
-            session: SessionId { node: NodeId(3), start: 300 },
-            sequence: 7,
-            floor: 5,
-        };
+        let from = Provenance { session: SessionId { node: NodeId(3), start: 300 }, sequence: 7, floor: 5 };
         batch.push(Some(from), &Op::Tick);
         batch.push(None, &Op::Expire(vec![(DatabaseId(2), b"old")]));
         batch.push(None, &Op::Meta(b"m"));
@@ -344,7 +345,8 @@ mod tests {
     #[test]
     fn a_batch_reads_back_as_it_was_written() {
         let mut batch = BatchWriter::default();
-        let from = Provenance { session: SessionId { node: NodeId(9), start: 1 << 40 }, sequence: 1, floor: 1 };
+        let from =
+            Provenance { session: SessionId { node: NodeId(9), start: 1 << 40 }, sequence: 1, floor: 1 };
         let mut invocation = set(b"key", b"value");
         invocation.target = Some(DatabaseId(77));
         batch.push(Some(from), &Op::Command(invocation));

@@ -19,7 +19,8 @@ const SILENT_LOOKS: u32 = 2;
 impl Node {
     pub(crate) fn tell_peers(&mut self) {
         let me = self.hub.me;
-        let others: Vec<PeerAddress> = self.view.addresses.iter().filter(|peer| peer.node != me).cloned().collect();
+        let others: Vec<PeerAddress> =
+            self.view.addresses.iter().filter(|peer| peer.node != me).cloned().collect();
         let now = self.hub.now;
         for peer in &others {
             self.hub.peers.entry(peer.node).or_insert_with(|| Peer::new(now));
@@ -187,7 +188,8 @@ impl Node {
             return;
         }
         replica.forget_inflight(&mut self.hub);
-        self.hub.note(Level::Info, format!("this node's copy of {group} is wanted no longer and was removed"));
+        self.hub
+            .note(Level::Info, format!("this node's copy of {group} is wanted no longer and was removed"));
         self.hub.disk_ops.push(DiskOp::DropReplica { group });
         self.replicas[at] = Copy::None;
     }

@@ -460,7 +460,11 @@ impl Replica {
     fn claim(&mut self, hub: &mut Hub, entry: &Entry) -> (Vec<Waiter>, Vec<PlacedRead>) {
         while let Some(first) = self.inflight.front() {
             if first.index == entry.index && first.term == entry.term {
-                return self.inflight.pop_front().map(|found| (found.waiters, found.reads)).unwrap_or_default();
+                return self
+                    .inflight
+                    .pop_front()
+                    .map(|found| (found.waiters, found.reads))
+                    .unwrap_or_default();
             }
             if first.index > entry.index && first.term >= entry.term {
                 break;

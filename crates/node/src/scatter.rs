@@ -124,7 +124,8 @@ impl Node {
     /// answer how many there are.
     pub(crate) fn scatter_slot(&mut self, slot: u32, of: Slot, wanted: Option<usize>) {
         let spec = command::lookup(b"scan").expect("SCAN is in the table");
-        let page = scatter::SCAN_COUNT_MAX.min(wanted.unwrap_or(usize::MAX).max(scatter::SCAN_COUNT)).to_string();
+        let page =
+            scatter::SCAN_COUNT_MAX.min(wanted.unwrap_or(usize::MAX).max(scatter::SCAN_COUNT)).to_string();
         let words: [&[u8]; 4] = [b"scan", b"0", b"count", page.as_bytes()];
         let stage = Stage::OfSlot { slot: of, keys: BTreeSet::new(), wanted };
         if let Some(job) = self.begin_job(slot, spec, &words, stage) {
@@ -275,7 +276,9 @@ impl Node {
                 let Some((_, page)) = parts.pop() else { return };
                 let of_slot = page.keys.iter().filter(|key| base::slot_of(key) == *slot);
                 keys.extend(of_slot.map(|key| key.to_vec()));
-                let more = page.next.filter(|next| next.slot == *slot && wanted.is_none_or(|most| keys.len() < most));
+                let more = page
+                    .next
+                    .filter(|next| next.slot == *slot && wanted.is_none_or(|most| keys.len() < most));
                 if let Some(next) = more {
                     self.jobs.insert(id, job);
                     self.ask_page(id, next);

@@ -65,7 +65,10 @@ impl Replica {
                 if matches!(first.ask, Ask::Write { .. }) && self.asks_majority_for(node) {
                     break;
                 }
-                let Some(request) = self.served.get_mut(&node).and_then(|served| served.held.pop_front()) else { break };
+                let Some(request) = self.served.get_mut(&node).and_then(|served| served.held.pop_front())
+                else {
+                    break;
+                };
                 self.serve_next(hub, request);
             }
         }

@@ -33,7 +33,8 @@ impl Node {
         let mut rng = Rng::new(config.seed ^ cluster as u64 ^ (cluster >> 64) as u64);
         let hash_key = [rng.next_u64(), rng.next_u64()];
         let meta = Meta::founding(config, cluster, hash_key);
-        let mut ops = vec![DiskOp::Identity(Identity { cluster, node: NodeId(1), start: 0, settings: Bytes::new() })];
+        let mut ops =
+            vec![DiskOp::Identity(Identity { cluster, node: NodeId(1), start: 0, settings: Bytes::new() })];
         for (group, placement) in meta.placement() {
             for replica in placement.all() {
                 let state = match group.is_meta() {
@@ -67,7 +68,13 @@ impl Node {
                     self.replicas[group.0 as usize] = Copy::Loading(Box::new(loading));
                     self.read_chunk(group, first, 0);
                 }
-                None => self.enliven_loaded(group, id, recovered, SnapshotRecord::default(), Machine::new(State::Blank)),
+                None => self.enliven_loaded(
+                    group,
+                    id,
+                    recovered,
+                    SnapshotRecord::default(),
+                    Machine::new(State::Blank),
+                ),
             }
         }
     }
@@ -110,7 +117,10 @@ impl Node {
             self.read_chunk(group, id, next);
             return;
         }
-        let Copy::Loading(loading) = std::mem::replace(&mut self.replicas[group.0 as usize], Copy::None) else { return };
+        let Copy::Loading(loading) = std::mem::replace(&mut self.replicas[group.0 as usize], Copy::None)
+        else {
+            return;
+        };
         let Loading { id, recovered, record, machine, .. } = *loading;
         let machine = machine.expect("a snapshot's first piece was loaded");
         self.enliven_loaded(group, id, recovered, record, machine);

@@ -63,7 +63,12 @@ impl Replica {
         // A follower that fetches the present snapshot must be able to finish, or it would never catch up.
         let busy = hub.now.since(self.piece_served_at) < SERVING && self.log_bytes < log_bytes_max * 8;
         let blank = matches!(self.machine.state, State::Blank);
-        if self.taking.is_none() && self.install.is_none() && !blank && !busy && (long || (pinned && self.log_bytes > 0)) {
+        if self.taking.is_none()
+            && self.install.is_none()
+            && !blank
+            && !busy
+            && (long || (pinned && self.log_bytes > 0))
+        {
             self.begin_taking();
         }
         self.go_on_taking(hub);
@@ -108,8 +113,12 @@ impl Replica {
             let number = taking.chunks.len() as u32;
             taking.chunks.push(ChunkInfo::of(&chunk));
             taking.writing += 1;
-            let op =
-                DiskOp::SnapshotChunk { group: self.group, snapshot: taking.id, number, bytes: Bytes::from(chunk) };
+            let op = DiskOp::SnapshotChunk {
+                group: self.group,
+                snapshot: taking.id,
+                number,
+                bytes: Bytes::from(chunk),
+            };
             hub.write_apart(self.group, op, false);
         }
         if taking.complete && taking.writing == 0 {
@@ -180,9 +189,13 @@ impl Replica {
         manifest: Bytes,
     ) {
         let record = SnapshotRecord::from_bytes(manifest).ok();
-        let record = record.filter(|record| record.index == index && record.term == term && !record.chunks.is_empty());
+        let record =
+            record.filter(|record| record.index == index && record.term == term && !record.chunks.is_empty());
         let Some(record) = record else {
-            hub.note(Level::Warn, format!("{}: {from} offered a snapshot without a list of its pieces", self.group));
+            hub.note(
+                Level::Warn,
+                format!("{}: {from} offered a snapshot without a list of its pieces", self.group),
+            );
             self.step(hub, Input::SnapshotFailed { index });
             return;
         };
@@ -231,7 +244,10 @@ impl Replica {
         };
         let expected = install.record.chunks.get(name.number as usize);
         if expected != Some(&ChunkInfo::of(&bytes)) {
-            hub.note(Level::Warn, format!("{}: a piece of a snapshot arrived damaged; asking again", self.group));
+            hub.note(
+                Level::Warn,
+                format!("{}: a piece of a snapshot arrived damaged; asking again", self.group),
+            );
             return;
         }
         install.arrived.insert(name.number, bytes);
@@ -280,7 +296,10 @@ impl Replica {
 
     fn give_up_install(&mut self, hub: &mut Hub, why: &str) {
         let Some(install) = self.install.take() else { return };
-        hub.note(Level::Warn, format!("{}: fetching a snapshot stopped: {why}; it will be tried again", self.group));
+        hub.note(
+            Level::Warn,
+            format!("{}: fetching a snapshot stopped: {why}; it will be tried again", self.group),
+        );
         hub.disk_ops.push(DiskOp::SnapshotAbandon { group: self.group, snapshot: install.record.id() });
         self.step(hub, Input::SnapshotFailed { index: install.record.index });
     }
@@ -290,7 +309,10 @@ impl Replica {
         let Some(mut machine) = install.machine else { return };
         // The header says which entry its state is as of; the record's is the same or the snapshot is not what it says.
         if machine.applied != install.record.index {
-            hub.fatal(format!("{}: a snapshot isn't of the entry that it names; nothing was served from it", self.group));
+            hub.fatal(format!(
+                "{}: a snapshot isn't of the entry that it names; nothing was served from it",
+                self.group
+            ));
             return;
         }
         #[cfg(feature = "bugs")]

@@ -327,7 +327,8 @@ mod tests {
 
     fn examples() -> Vec<(PeerMessage, &'static str)> {
         let session = SessionId { node: NodeId(3), start: 5 };
-        let request = |ask| PeerMessage::Request(Request { group: GroupId(2), session, id: 8, floor: 6, ask });
+        let request =
+            |ask| PeerMessage::Request(Request { group: GroupId(2), session, id: 8, floor: 6, ask });
         let reply = |answer| PeerMessage::Reply(Reply { group: GroupId(2), session, id: 8, answer });
         let lane = "02000000 03000000 0500000000000000 0800000000000000";
         let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };

@@ -40,6 +40,8 @@ struct Waiting {
     ask: Ask,
     /// When it was sent last; if ever, it may have been done.
     sent_at: Option<Time>,
+    /// A read behind which a write of the same client has been done already.
+    overtaken: bool,
 }
 
 impl Lane {
@@ -76,7 +78,7 @@ impl Lane {
             }
             Work::Read(query) => Ask::Read { after: self.next_sequence - 1, query },
         };
-        self.waiting.push_back(Waiting { id: self.next_id, waiter, since, ask, sent_at: None });
+        self.waiting.push_back(Waiting { id: self.next_id, waiter, since, ask, sent_at: None, overtaken: false });
         self.next_id += 1;
     }
 
@@ -130,7 +132,9 @@ impl Lane {
                 Ask::Write { .. } => {
                     writers.insert(ticket.client());
                 }
-                Ask::Read { .. } if writers.contains(&ticket.client()) => overtaken.push(waiting.id),
+                Ask::Read { .. } if waiting.overtaken || writers.contains(&ticket.client()) => {
+                    overtaken.push(waiting.id);
+                }
                 Ask::Read { .. } => {}
             }
         }
@@ -161,8 +165,21 @@ impl Lane {
             }
             verdict => {
                 if let Some(waiting) = self.take(id) {
+                    self.note_overtaken(&waiting);
                     hub.tell(self.group, waiting.waiter, verdict);
                 }
+            }
+        }
+    }
+
+    /// Reads before an answered write of their client were done before it, or can't be done any more.
+    fn note_overtaken(&mut self, answered: &Waiting) {
+        let (Waiter::Client(by), Ask::Write { .. }) = (answered.waiter, &answered.ask) else { return };
+        for earlier in self.waiting.iter_mut().take_while(|earlier| earlier.id < answered.id) {
+            if let Waiter::Client(ticket) = earlier.waiter
+                && ticket.client() == by.client()
+            {
+                earlier.overtaken = true;
             }
         }
     }

@@ -2,42 +2,11 @@
 
 mod common;
 
-use common::{Dir, Node, Ports, bulk, ok, run, wait_for};
+use common::{Dir, Node, Ports, bulk, cluster, ok, run, wait_for, wait_voters};
 use node::resp::Frame;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// Nodes of one cluster, the first its founder, with a directory each.
-fn cluster(dir: &Dir, count: usize) -> Vec<Node> {
-    let mut first = Node::start(Ports::free(), &["--dir", &dir.at("0")]);
-    first.wait_ready();
-    let target = format!("127.0.0.1:{}", first.ports.peer);
-    let mut nodes = vec![first];
-    for number in 1..count {
-        let mut node =
-            Node::start(Ports::free(), &["--dir", &dir.at(&number.to_string()), "--join", &target]);
-        node.wait_ready();
-        nodes.push(node);
-    }
-    nodes
-}
-
-/// Waits until every group has this many voters, as this node knows.
-fn wait_voters(node: &Node, wanted: usize) {
-    wait_for("all copies vote", || {
-        let (_, report) = node.http("/status")?;
-        let report: serde_json::Value = serde_json::from_str(&report).ok()?;
-        let groups = report["groups"].as_array()?;
-        let all = !groups.is_empty()
-            && groups.iter().all(|group| {
-                group["copies"].as_array().is_some_and(|copies| {
-                    copies.iter().filter(|copy| copy["voter"] == true).count() == wanted
-                })
-            });
-        all.then_some(())
-    });
-}
 
 #[test]
 fn three_nodes_join_and_read_each_others_writes_at_once() {

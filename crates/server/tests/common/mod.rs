@@ -2,12 +2,17 @@
 //! them, ports that were free a moment ago, and a small client. Nothing sleeps for luck: conditions are waited for.
 #![allow(dead_code)]
 
+pub mod load;
+pub mod network;
+
 use node::resp::Frame;
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before the test gives up. Machines that run tests are slow.
@@ -23,6 +28,13 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
         assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Tests that measure time, or disturb it, run one after the other.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    // One that failed says so itself.
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A directory of its own, deleted at the end.
@@ -66,11 +78,17 @@ pub struct Ports {
 }
 
 impl Ports {
+    /// Below those that the system gives to outgoing connections: a node that is started again finds them free.
     pub fn free() -> Self {
-        // All three are held at once, so that they differ.
-        let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
-        let [client, peer, http] = held.map(|listener| listener.local_addr().expect("it is bound").port());
-        Self { client, peer, http }
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let begin = (std::process::id() % 200) as u16 * 100;
+        let next = || {
+            wait_for("a free port", || {
+                let port = 10_000 + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+                TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+            })
+        };
+        Self { client: next(), peer: next(), http: next() }
     }
 
     pub fn flags(&self) -> Vec<String> {
@@ -125,7 +143,11 @@ pub struct Node {
 impl Node {
     /// `sihai serve` on these ports, with these further flags.
     pub fn start(ports: Ports, flags: &[&str]) -> Self {
-        let mut command = sihai(&["serve"]);
+        Self::start_by(sihai(&["serve"]), ports, flags)
+    }
+
+    /// The same by another command that ends in `sihai serve`.
+    pub fn start_by(mut command: Command, ports: Ports, flags: &[&str]) -> Self {
         command.args(ports.flags()).args(flags).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary runs");
         let said = Arc::new(Mutex::new(String::new()));
@@ -190,11 +212,23 @@ impl Node {
         self.child.wait().expect("it is ours");
     }
 
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it is ours");
+    }
+
+    /// SIGSTOP: it does nothing at all until [`Node::resume`].
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// SIGTERM, and its end.
     pub fn terminate(&mut self) -> ExitStatus {
-        let id = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
-        assert!(told.success());
+        self.signal(Signal::TERM);
         wait_for("its end", || self.child.try_wait().expect("it is ours"))
     }
 
@@ -221,6 +255,48 @@ impl Drop for Node {
     }
 }
 
+/// Nodes of one cluster, the first its founder, each ready before the next joins; `flags` for all of them. `prepare`
+/// sees each one's ports before it starts.
+pub fn cluster_with(dir: &Dir, count: usize, flags: &[&str], prepare: impl Fn(&Ports)) -> Vec<Node> {
+    let mut nodes: Vec<Node> = Vec::new();
+    for number in 0..count {
+        let data = dir.at(&number.to_string());
+        let mut all = vec!["--dir", data.as_str()];
+        all.extend(flags);
+        let target = nodes.first().map(|first| format!("127.0.0.1:{}", first.ports.peer));
+        if let Some(target) = &target {
+            all.extend(["--join", target]);
+        }
+        let ports = Ports::free();
+        prepare(&ports);
+        let mut node = Node::start(ports, &all);
+        node.wait_ready();
+        nodes.push(node);
+    }
+    nodes
+}
+
+/// Nodes of one cluster.
+pub fn cluster(dir: &Dir, count: usize) -> Vec<Node> {
+    cluster_with(dir, count, &[], |_| {})
+}
+
+/// Waits until every group has this many voters, as this node knows.
+pub fn wait_voters(node: &Node, wanted: usize) {
+    wait_for("all copies vote", || {
+        let (_, report) = node.http("/status")?;
+        let report: serde_json::Value = serde_json::from_str(&report).ok()?;
+        let groups = report["groups"].as_array()?;
+        let all = !groups.is_empty()
+            && groups.iter().all(|group| {
+                group["copies"].as_array().is_some_and(|copies| {
+                    copies.iter().filter(|copy| copy["voter"] == true).count() == wanted
+                })
+            });
+        all.then_some(())
+    });
+}
+
 /// A connection that speaks the protocol.
 pub struct Client {
     stream: TcpStream,
@@ -237,6 +313,11 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, input: Vec::new() })
+    }
+
+    /// Nobody waits longer than this for a reply.
+    pub fn set_patience(&self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).expect("it is a time");
     }
 
     pub fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {

@@ -25,7 +25,8 @@ impl Node {
         for peer in &others {
             self.hub.peers.entry(peer.node).or_insert_with(|| Peer::new(now));
         }
-        self.hub.peers.retain(|node, _| others.iter().any(|peer| peer.node == *node));
+        // A newcomer may have linked up before this node has heard from meta who it is: the link is news that comes once.
+        self.hub.peers.retain(|node, peer| peer.up || others.iter().any(|listed| listed.node == *node));
         self.hub.out.push(Effect::Peers(others));
     }
 

@@ -115,8 +115,10 @@ impl DiskRequest {
 
 impl<D: Disk> Store<D> {
     /// Answers all of `batch` into `out`: the writes together, as one batch with one sync, then the reads, which see
-    /// what was written. If there is no room for all the writes together, each is tried alone, so that those which free
-    /// room get through.
+    /// what was written. If there is no room for all the writes together, each is tried alone, in order.
+    ///
+    /// What is durable is always a beginning of what was asked for: once a write was refused, all that come behind it
+    /// are, in this batch and in later ones, until that same write has been asked for again and done.
     pub fn serve(&mut self, batch: Vec<DiskRequest>, out: &mut Vec<DiskCompletion>) {
         let mut writes: Vec<(Token, Vec<Op>)> = Vec::new();
         let mut reads = Vec::new();
@@ -136,15 +138,33 @@ impl<D: Disk> Store<D> {
         if writes.is_empty() {
             return;
         }
-        let together = self.write_all(writes.iter().flat_map(|(_, ops)| ops));
-        let alone = writes.len() > 1 && matches!(together, Err(WriteError::Full(_)));
+        let together = match self.refused {
+            None => self.write_all(writes.iter().flat_map(|(_, ops)| ops)),
+            Some(_) => Err(behind_a_refused_one()),
+        };
+        let alone = self.refused.is_some() || (writes.len() > 1 && matches!(together, Err(WriteError::Full(_))));
         for (token, ops) in writes {
-            let result = if alone { self.write(ops) } else { together.clone() };
+            let result = if alone { self.write_in_order(*token, ops) } else { together.clone() };
+            if matches!(result, Err(WriteError::Full(_))) {
+                self.refused.get_or_insert(*token);
+            }
             out.push(match result {
                 Ok(report) => DiskCompletion::Written { token: *token, report },
                 Err(error) => DiskCompletion::Failed { token: *token, failure: Failure::Write(error) },
             });
         }
+    }
+
+    /// Writes unless something that was asked for earlier is still to be done.
+    fn write_in_order(&mut self, token: Token, ops: &[Op]) -> Result<Report, WriteError> {
+        if self.refused.is_some_and(|refused| refused != token) {
+            return Err(behind_a_refused_one());
+        }
+        let result = self.write(ops);
+        if result.is_ok() {
+            self.refused = None;
+        }
+        result
     }
 
     fn serve_read(&mut self, request: DiskRequest) -> DiskCompletion {
@@ -171,4 +191,12 @@ impl<D: Disk> Store<D> {
         };
         result.unwrap_or_else(|error| DiskCompletion::Failed { token, failure: Failure::Read(error) })
     }
+}
+
+fn behind_a_refused_one() -> WriteError {
+    WriteError::Full(
+        "a write before this one found no room on the disk, and writes keep their order; nothing of it counts, and reads \
+         go on; free some space"
+            .to_string(),
+    )
 }

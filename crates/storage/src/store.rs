@@ -15,7 +15,7 @@ use crate::snapshot::{self, ChunkTable};
 use base::codec::Encode;
 use base::{Entry, GroupId, HardState, Index, Term, invariant};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One node's durable state on one or several mirrors.
 #[derive(Debug)]
@@ -33,10 +33,15 @@ pub struct Store<D: Disk> {
     pub(crate) snapshots: BTreeMap<(GroupId, SnapshotId), ChunkTable>,
     /// Snapshots whose files go once the batch that replaces them is durable.
     garbage: Vec<(GroupId, SnapshotId)>,
+    /// During a write: the snapshots of a replica that the write drops. Those that it writes for the next replica of the
+    /// group aren't among them.
+    doomed: BTreeSet<(GroupId, SnapshotId)>,
     /// Bytes of chunks written since the file was last synced.
     unsynced_bytes: BTreeMap<(GroupId, SnapshotId), u64>,
     pub(crate) batch: Batch,
     failed: Option<WriteError>,
+    /// The request that found no room and has not been done since; nothing that was asked for behind it may be done.
+    pub(crate) refused: Option<crate::serve::Token>,
 }
 
 /// Where the next batch goes.
@@ -62,9 +67,11 @@ impl<D: Disk> Store<D> {
             spare_wanted: true,
             snapshots: BTreeMap::new(),
             garbage: Vec::new(),
+            doomed: BTreeSet::new(),
             unsynced_bytes: BTreeMap::new(),
             batch: Batch::default(),
             failed: None,
+            refused: None,
         }
     }
 
@@ -92,6 +99,7 @@ impl<D: Disk> Store<D> {
     }
 
     fn try_write<'o>(&mut self, ops: impl Iterator<Item = &'o Op> + Clone) -> Result<Report, WriteError> {
+        self.doomed.clear();
         for op in ops.clone() {
             self.write_chunks(op)?;
         }
@@ -122,7 +130,14 @@ impl<D: Disk> Store<D> {
     fn write_chunks(&mut self, op: &Op) -> Result<(), WriteError> {
         match op {
             Op::SnapshotChunk { group, snapshot, number, bytes } => {
+                self.doomed.remove(&(*group, *snapshot));
                 self.write_chunk(*group, *snapshot, *number, bytes)
+            }
+            Op::DropReplica { group } => {
+                let range = (*group, SnapshotId::default())
+                    ..=(*group, SnapshotId { index: Index(u64::MAX), term: Term(u64::MAX) });
+                self.doomed.extend(self.snapshots.range(range).map(|(key, _)| *key));
+                Ok(())
             }
             Op::SnapshotAbandon { group, snapshot } => self.remove_snapshot((*group, *snapshot)),
             Op::SnapshotDone { group, snapshot, .. } => {
@@ -217,9 +232,7 @@ impl<D: Disk> Store<D> {
             Op::DropReplica { group } => {
                 self.batch.control(Kind::Drop, *group, none, |_| {});
                 self.contents.remove(*group);
-                let range = (*group, SnapshotId::default())
-                    ..=(*group, SnapshotId { index: Index(u64::MAX), term: Term(u64::MAX) });
-                self.garbage.extend(self.snapshots.range(range).map(|(key, _)| *key));
+                self.garbage.extend(self.doomed.iter().filter(|(of, _)| of == group));
             }
             Op::HardState { group, state } => self.encode_hard_state(*group, *state),
             Op::Append { group, entries } => self.encode_append(*group, entries, at),

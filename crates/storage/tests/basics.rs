@@ -2,7 +2,7 @@
 
 mod common;
 
-use base::{GroupId, Index, NodeId, Rng};
+use base::{GroupId, Index, NodeId, Rng, Term};
 use bytes::Bytes;
 use common::*;
 use std::collections::BTreeMap;
@@ -144,6 +144,26 @@ fn chunks_are_served_by_number_and_unfinished_snapshots_are_removed() {
     store.write(&[append(G1, &[entry(3, 31, "goes on behind it")])]).unwrap();
     drop(store);
     assert_eq!(open(&disk).1.groups[&G1].entries, [entry(3, 31, "goes on behind it")]);
+}
+
+/// A slow disk gets the end of one replica and the first pieces of its successor in one batch.
+#[test]
+fn dropping_a_replica_spares_what_the_same_batch_writes_for_the_next() {
+    let disk = MemoryDisk::new("data");
+    let (mut store, _) = open(&disk);
+    store.write(&[create(G1)]).unwrap();
+    store.write(&snapshot(G1, 10, 1, &["old"], false)).unwrap();
+    let mut ops = vec![storage::Op::DropReplica { group: G1 }, create(G1)];
+    let mut next = snapshot(G1, 20, 2, &["new", "newer"], true);
+    let rest = next.split_off(1);
+    ops.extend(next);
+    store.write(&ops).unwrap();
+    store.write(&rest).unwrap();
+    let id = SnapshotId { index: Index(20), term: Term(2) };
+    assert_eq!(store.chunk(G1, id, 0).unwrap(), "new");
+    assert_eq!(disk.names().iter().filter(|name| name.starts_with("snapshot-")).count(), 1);
+    drop(store);
+    assert_eq!(open(&disk).0.chunk(G1, id, 1).unwrap(), "newer");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A full disk: writes are refused before anything has happened, what could free room still gets through, and writes
+//! A full disk: writes are refused before anything has happened, they keep their order, and writes
 //! succeed again when there is room.
 
 mod common;
@@ -37,24 +37,34 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     assert!(recovery.notes.is_empty(), "{:?}", recovery.notes);
 }
 
+/// Raft's writes are promises about everything before them: one that overtakes a refused one would make the node
+/// acknowledge what no disk has.
 #[test]
-fn what_frees_room_gets_through_although_it_waited_with_what_does_not_fit() {
+fn what_is_durable_is_a_beginning_of_what_was_asked_for_also_when_the_disk_is_full() {
     let disk = MemoryDisk::new("data");
     let (mut store, _) = open(&disk);
     store.write(&[create(G1)]).unwrap();
     disk.set_capacity(Some(disk.used_bytes()));
     let text = "x".repeat(100_000);
-    let requests = vec![
-        DiskRequest::Write { token: Token(1), ops: vec![append(G1, &[entry(1, 1, &text)])] },
-        DiskRequest::Write { token: Token(2), ops: vec![state(G1, 2, 1, 0)] },
-    ];
-    let mut out = Vec::new();
-    store.serve(requests, &mut out);
-    assert!(matches!(
-        &out[0],
-        DiskCompletion::Failed { token: Token(1), failure: Failure::Write(WriteError::Full(_)) }
-    ));
-    assert!(matches!(&out[1], DiskCompletion::Written { token: Token(2), .. }));
+    let large = DiskRequest::Write { token: Token(1), ops: vec![append(G1, &[entry(1, 1, &text)])] };
+    let small = |token| DiskRequest::Write { token: Token(token), ops: vec![state(G1, 2, 1, 0)] };
+    let mut serve = |batch: Vec<DiskRequest>| -> Vec<(u64, bool)> {
+        let mut out = Vec::new();
+        store.serve(batch, &mut out);
+        out.iter()
+            .map(|completion| match completion {
+                DiskCompletion::Written { token, .. } => (token.0, true),
+                DiskCompletion::Failed { token, failure: Failure::Write(WriteError::Full(_)) } => (token.0, false),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    assert_eq!(serve(vec![large.clone(), small(2)]), [(1, false), (2, false)]);
+    assert_eq!(serve(vec![small(2)]), [(2, false)]);
+    disk.set_capacity(None);
+    assert_eq!(serve(vec![small(2)]), [(2, false)]);
+    assert_eq!(serve(vec![large, small(2)]), [(1, true), (2, true)]);
+    assert_eq!(serve(vec![small(3)]), [(3, true)]);
 }
 
 #[test]

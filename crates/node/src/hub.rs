@@ -8,7 +8,7 @@ use crate::machine::WallClock;
 use crate::overview::Counters;
 use crate::wire::{Answer, ChunkName, PeerMessage, Reply};
 use base::codec::{Encode, Encoder};
-use base::{Duration, GroupId, Index, NodeId, Outbox, Rng, SessionId, Term, Time, UnixMillis};
+use base::{Duration, GroupId, Index, NodeId, Outbox, ReplicaId, Rng, SessionId, Term, Time, UnixMillis};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use storage::{DiskRequest, Op as DiskOp, Token};
@@ -76,6 +76,9 @@ pub struct Peer {
     pub up_since: Time,
     /// How far its wall clock was ahead of ours when it last said, in milliseconds.
     pub clock_ahead_ms: Option<i64>,
+    /// What its last beats said about that. A beat that was late makes its clock look behind by as much, so the highest
+    /// of several is the nearest to the truth.
+    pub clock_samples: VecDeque<i64>,
     /// For how many looks in a row it was silent for too long.
     pub silent_looks: u32,
     frame: Vec<u8>,
@@ -97,15 +100,11 @@ pub struct LeaderHint {
 /// Who waits for a write to the disk.
 #[derive(Clone, Debug)]
 pub enum DiskWrite {
-    /// Groups whose Raft asked for it, with its token.
-    Raft(Vec<(GroupId, u64)>),
-    /// A group whose snapshot it is a part of; `sealed`: the manifest, which makes the parts a snapshot.
-    Snapshot {
-        /// The group.
-        group: GroupId,
-        /// Whether this was the last.
-        sealed: bool,
-    },
+    /// Copies whose Raft asked for it, with its token. A group's next copy on this node counts its own tokens from the
+    /// beginning, and takes no other's for them.
+    Raft(Vec<(GroupId, ReplicaId, u64)>),
+    /// A group whose snapshot it is a part of.
+    Snapshot(GroupId),
 }
 
 /// What a read from the disk is for.
@@ -151,7 +150,7 @@ pub struct Hub {
     /// For the next write to the disk.
     pub disk_ops: Vec<DiskOp>,
     /// Whose `Persisted` the next write answers.
-    pub disk_marks: Vec<(GroupId, u64)>,
+    pub disk_marks: Vec<(GroupId, ReplicaId, u64)>,
     /// What the disk was asked to write, and who waits for it.
     pub disk_writes: BTreeMap<Token, DiskWrite>,
     /// What the disk was asked to read, and what for.
@@ -278,17 +277,18 @@ impl Hub {
         self.write_disk(waits, ops);
     }
 
-    /// Writes a part of a snapshot, behind all that was given to the disk before.
-    pub fn write_apart(&mut self, group: GroupId, op: DiskOp, sealed: bool) {
+    /// Writes a part of a snapshot, behind all that was given to the disk before; answers the write's name.
+    pub fn write_apart(&mut self, group: GroupId, op: DiskOp) -> Token {
         self.flush_disk();
-        self.write_disk(DiskWrite::Snapshot { group, sealed }, vec![op]);
+        self.write_disk(DiskWrite::Snapshot(group), vec![op])
     }
 
-    fn write_disk(&mut self, waits: DiskWrite, ops: Vec<DiskOp>) {
+    fn write_disk(&mut self, waits: DiskWrite, ops: Vec<DiskOp>) -> Token {
         let token = self.disk_token();
         self.counters.disk_writes += 1;
         self.disk_writes.insert(token, waits);
         self.disk.write(token, ops, &mut self.out);
+        token
     }
 
     /// Reads entries that memory no longer has.
@@ -348,6 +348,7 @@ impl Peer {
             heard: now,
             up_since: now,
             clock_ahead_ms: None,
+            clock_samples: VecDeque::new(),
             silent_looks: 0,
             frame: Vec::new(),
         }

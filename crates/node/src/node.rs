@@ -5,7 +5,7 @@ use crate::api::{Config, Effect, Input, JoinRequest, Level, Machine as MachineFa
 use crate::hub::{DiskRead, Hub};
 use crate::joining::Decided;
 use crate::lanes::Lane;
-use crate::machine::{State, WallClock};
+use crate::machine::State;
 use crate::meta::{Meta, PasswordDigest};
 use crate::replica::Replica;
 use crate::scatter::Job;
@@ -354,7 +354,7 @@ impl Core for Node {
             Input::Peer { from, bytes } => self.peer_frame(from, bytes),
             Input::Join { ticket, request } => self.asked_to_join(ticket, request),
             Input::Disk(completion) => self.disk_done(completion),
-            Input::WallClock(wall) => self.hub.clock = WallClock::new(self.hub.now, wall),
+            Input::WallClock(wall) => self.set_clock(wall),
             Input::Machine(facts) => self.machine_facts = facts,
             Input::Shutdown => {
                 self.stopping.get_or_insert(now);

@@ -2,19 +2,24 @@
 
 use crate::api::{Effect, Level, PeerAddress};
 use crate::hub::{Peer, Verdict, Waiter};
-use crate::machine::{Machine, State};
+use crate::machine::{Machine, State, WallClock};
 use crate::node::{Copy, Node};
 use crate::replica::Replica;
 use crate::transfer::serve_piece;
 use crate::wire::{Answer, Lead, PeerMessage};
 use base::codec::{Decode, Decoder};
-use base::{GroupId, NodeId, ReplicaId};
+use base::{GroupId, NodeId, ReplicaId, UnixMillis};
 use bytes::Bytes;
 use raft::Input as RaftInput;
 use storage::Op as DiskOp;
 
 /// A link is silent if so many looks in a row found it so; one alone may only say that this node itself was stopped.
 const SILENT_LOOKS: u32 = 2;
+
+/// How many beats it takes to judge a clock.
+const CLOCK_SAMPLES: usize = 8;
+/// A wall clock that is this far from where it should be by the monotonic one has been set.
+const CLOCK_JUMP_MS: u64 = 50;
 
 impl Node {
     pub(crate) fn tell_peers(&mut self) {
@@ -219,7 +224,13 @@ impl Node {
     fn beat_heard(&mut self, from: NodeId, wall_ms: u64, leads: Vec<Lead>) {
         let mine = self.hub.wall().0;
         if let Some(peer) = self.hub.peers.get_mut(&from) {
-            peer.clock_ahead_ms = Some(wall_ms as i64 - mine as i64);
+            if peer.clock_samples.len() == CLOCK_SAMPLES {
+                peer.clock_samples.pop_front();
+            }
+            peer.clock_samples.push_back(wall_ms as i64 - mine as i64);
+            if peer.clock_samples.len() == CLOCK_SAMPLES {
+                peer.clock_ahead_ms = peer.clock_samples.iter().copied().max();
+            }
         }
         for lead in leads {
             if lead.group.0 >= Self::GROUPS_MAX {
@@ -264,6 +275,18 @@ impl Node {
         for node in silent {
             self.peer_down(node);
             self.hub.out.push(Effect::Relink { node });
+        }
+    }
+
+    /// The wall clock was read. If it has jumped, what was known of the others' clocks compares with it no longer.
+    pub(crate) fn set_clock(&mut self, wall: UnixMillis) {
+        let jumped = self.hub.wall().0.abs_diff(wall.0) > CLOCK_JUMP_MS;
+        self.hub.clock = WallClock::new(self.hub.now, wall);
+        if jumped {
+            for peer in self.hub.peers.values_mut() {
+                peer.clock_samples.clear();
+                peer.clock_ahead_ms = None;
+            }
         }
     }
 

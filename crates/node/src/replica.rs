@@ -14,7 +14,7 @@ use base::{Core, Entry, GroupId, Index, NodeId, Outbox, Payload, ReplicaId, Term
 use bytes::Bytes;
 use raft::{Effect, Input, Raft, ReadRefusal};
 use std::collections::{BTreeMap, VecDeque};
-use storage::{Op as DiskOp, SnapshotRecord};
+use storage::Op as DiskOp;
 
 /// A batch is proposed before the next flush once it is this large.
 const BATCH_BYTES: usize = 1 << 20;
@@ -55,8 +55,6 @@ pub struct Replica {
     pub(crate) install: Option<Install>,
     /// The newest durable snapshot's size.
     pub(crate) snapshot_bytes: u64,
-    /// The manifest that is on its way to the disk.
-    pub(crate) sealed: Option<SnapshotRecord>,
     /// Whether a membership that was applied here had this copy in it.
     pub(crate) was_member: bool,
     /// When a follower last asked for a piece of the present snapshot.
@@ -110,7 +108,6 @@ impl Replica {
             taking: None,
             install: None,
             snapshot_bytes: 0,
-            sealed: None,
             was_member: false,
             piece_served_at: Time::ZERO,
             applied_term: Term(0),
@@ -190,7 +187,10 @@ impl Replica {
         let mut reader = BatchReader::new(batch).expect("the batch was written here");
         let mut reads = reads.into_iter().peekable();
         for (place, waiter) in waiters.into_iter().enumerate() {
-            let Ok(Some((_, op))) = reader.next() else { unreachable!("the batch was written here") };
+            let Ok(Some((from, op))) = reader.next() else { unreachable!("the batch was written here") };
+            if let Some(from) = from {
+                self.unserve(from);
+            }
             let work = if waiter == Waiter::Nobody {
                 None
             } else {
@@ -375,7 +375,7 @@ impl Replica {
         if !entries.is_empty() {
             hub.disk_ops.push(DiskOp::Append { group: self.group, entries });
         }
-        hub.disk_marks.push((self.group, token));
+        hub.disk_marks.push((self.group, self.raft.id(), token));
     }
 
     fn role_changed(&mut self, hub: &mut Hub, leader: Option<ReplicaId>, term: Term) {

@@ -74,6 +74,16 @@ impl Replica {
         }
     }
 
+    /// A write of a lane was taken and not proposed: it, and what comes behind it, is yet to come.
+    pub(crate) fn unserve(&mut self, from: Provenance) {
+        if let Some(served) = self.served.get_mut(&from.session.node)
+            && served.session == from.session
+        {
+            base::mark!("a_lane_goes_back");
+            served.last = served.last.min(from.sequence.saturating_sub(1));
+        }
+    }
+
     /// This copy leads no more: what was held up must be asked elsewhere.
     pub(crate) fn stop_serving(&mut self, hub: &mut Hub) {
         for served in std::mem::take(&mut self.served).into_values() {

@@ -32,17 +32,16 @@ impl Node {
                 self.disk.pinned = report.oldest_segment_groups.into_iter().collect();
                 match self.hub.disk_writes.remove(&token) {
                     Some(DiskWrite::Raft(marks)) => {
-                        for (group, token) in marks {
-                            if let Some(replica) =
-                                self.replicas.get_mut(group.0 as usize).and_then(Copy::live)
-                            {
+                        for (group, id, token) in marks {
+                            let replica = self.replicas.get_mut(group.0 as usize).and_then(Copy::live);
+                            if let Some(replica) = replica.filter(|replica| replica.id() == id) {
                                 replica.step(&mut self.hub, RaftInput::Persisted { token });
                             }
                         }
                     }
-                    Some(DiskWrite::Snapshot { group, sealed }) => {
+                    Some(DiskWrite::Snapshot(group)) => {
                         if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
-                            replica.snapshot_written(&mut self.hub, sealed);
+                            replica.snapshot_written(&mut self.hub, token);
                         }
                     }
                     None => {}

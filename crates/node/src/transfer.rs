@@ -14,7 +14,7 @@ use base::codec::{Decode, Encode};
 use base::{Duration, Index, Membership, NodeId, ReplicaId, Term, Time};
 use bytes::Bytes;
 use raft::Input;
-use storage::{ChunkInfo, DiskRequest, Op as DiskOp, SnapshotId, SnapshotRecord};
+use storage::{ChunkInfo, DiskRequest, Op as DiskOp, SnapshotId, SnapshotRecord, Token};
 
 /// Pieces on their way to the disk at a time while a snapshot is taken.
 const WRITES_MAX: usize = 2;
@@ -33,8 +33,11 @@ pub struct Taking {
     id: SnapshotId,
     membership: Membership,
     chunks: Vec<ChunkInfo>,
-    writing: usize,
+    /// The pieces that are on their way to the disk.
+    writing: Vec<Token>,
     complete: bool,
+    /// The manifest, once it is on its way to the disk.
+    sealed: Option<(Token, SnapshotRecord)>,
 }
 
 /// A snapshot that is being fetched.
@@ -50,8 +53,8 @@ pub struct Install {
     asked_at: Time,
     progress_at: Time,
     machine: Option<Machine>,
-    /// Everything is here; the manifest is on its way to the disk.
-    sealing: bool,
+    /// Everything is here; the manifest is on its way to the disk, by this write.
+    sealing: Option<Token>,
 }
 
 impl Replica {
@@ -91,8 +94,9 @@ impl Replica {
             id: SnapshotId { index, term },
             membership: self.raft.membership().clone(),
             chunks: Vec::new(),
-            writing: 0,
+            writing: Vec::new(),
             complete: false,
+            sealed: None,
         });
     }
 
@@ -105,53 +109,47 @@ impl Replica {
 
     fn go_on_taking(&mut self, hub: &mut Hub) {
         let Some(taking) = &mut self.taking else { return };
-        while !taking.complete && taking.writing < WRITES_MAX {
+        while !taking.complete && taking.writing.len() < WRITES_MAX {
             let Some(chunk) = self.machine.next_chunk(hub.config.snapshot_chunk_bytes) else {
                 taking.complete = true;
                 break;
             };
             let number = taking.chunks.len() as u32;
             taking.chunks.push(ChunkInfo::of(&chunk));
-            taking.writing += 1;
             let op = DiskOp::SnapshotChunk {
                 group: self.group,
                 snapshot: taking.id,
                 number,
                 bytes: Bytes::from(chunk),
             };
-            hub.write_apart(self.group, op, false);
+            taking.writing.push(hub.write_apart(self.group, op));
         }
-        if taking.complete && taking.writing == 0 {
+        if taking.complete && taking.writing.is_empty() && taking.sealed.is_none() {
             let record = SnapshotRecord {
                 index: taking.id.index,
                 term: taking.id.term,
                 membership: std::mem::take(&mut taking.membership),
                 chunks: std::mem::take(&mut taking.chunks),
             };
-            taking.writing = 1;
-            hub.write_apart(
-                self.group,
-                DiskOp::SnapshotDone { group: self.group, snapshot: record.clone(), reset_log: false },
-                true,
-            );
-            self.sealed = Some(record);
+            let op = DiskOp::SnapshotDone { group: self.group, snapshot: record.clone(), reset_log: false };
+            taking.sealed = Some((hub.write_apart(self.group, op), record));
         }
     }
 
-    /// A piece, or the manifest (`sealed`), of the snapshot that is being taken or fetched is durable.
-    pub(crate) fn snapshot_written(&mut self, hub: &mut Hub, sealed: bool) {
-        if self.install.as_ref().is_some_and(|install| install.sealing) && sealed {
+    /// A piece, or the manifest, of the snapshot that is being taken or fetched is durable. Both are known by their
+    /// writes' names: an abandoned snapshot's may still be under way.
+    pub(crate) fn snapshot_written(&mut self, hub: &mut Hub, token: Token) {
+        if self.install.as_ref().is_some_and(|install| install.sealing == Some(token)) {
             self.finish_install(hub);
             return;
         }
         let Some(taking) = &mut self.taking else { return };
-        taking.writing = taking.writing.saturating_sub(1);
-        if !sealed {
+        if taking.sealed.as_ref().is_none_or(|(sealing, _)| *sealing != token) {
+            taking.writing.retain(|piece| *piece != token);
             self.go_on_taking(hub);
             return;
         }
-        self.taking = None;
-        let Some(record) = self.sealed.take() else { return };
+        let Some((_, record)) = self.taking.take().and_then(|taking| taking.sealed) else { return };
         self.snapshot_bytes = record.chunks.iter().map(|chunk| chunk.bytes).sum();
         hub.counters.snapshots_taken += 1;
         // What followers that are alive still need stays in memory, as far as memory goes.
@@ -169,10 +167,10 @@ impl Replica {
         followers.map(|(_, progress)| progress.matched().next()).min().unwrap_or(Index(u64::MAX))
     }
 
+    /// A snapshot whose manifest is under way is as good as done, and nothing is to be undone.
     fn abandon_taking(&mut self, hub: &mut Hub) {
-        if let Some(taking) = self.taking.take() {
+        if let Some(taking) = self.taking.take_if(|taking| taking.sealed.is_none()) {
             self.machine.abandon_snapshot();
-            self.sealed = None;
             hub.disk_ops.push(DiskOp::SnapshotAbandon { group: self.group, snapshot: taking.id });
         }
     }
@@ -210,7 +208,7 @@ impl Replica {
             asked_at: hub.now,
             progress_at: hub.now,
             machine: None,
-            sealing: false,
+            sealing: None,
         });
         self.ask_for_pieces(hub);
     }
@@ -235,7 +233,7 @@ impl Replica {
     pub(crate) fn piece_arrived(&mut self, hub: &mut Hub, name: ChunkName, bytes: Option<Bytes>) {
         let Some(install) = &mut self.install else { return };
         let id = SnapshotId { index: name.index, term: name.term };
-        if install.record.id() != id || install.sealing || name.number < install.next {
+        if install.record.id() != id || install.sealing.is_some() || name.number < install.next {
             return;
         }
         let Some(bytes) = bytes else {
@@ -267,13 +265,9 @@ impl Replica {
             install.progress_at = hub.now;
         }
         if install.next as usize == install.record.chunks.len() {
-            install.sealing = true;
             let record = install.record.clone();
-            hub.write_apart(
-                self.group,
-                DiskOp::SnapshotDone { group: self.group, snapshot: record, reset_log: true },
-                true,
-            );
+            let op = DiskOp::SnapshotDone { group: self.group, snapshot: record, reset_log: true };
+            install.sealing = Some(hub.write_apart(self.group, op));
         } else {
             self.ask_for_pieces(hub);
         }
@@ -282,7 +276,7 @@ impl Replica {
     /// Asks again for what hasn't come, or gives up.
     pub(crate) fn tend_install(&mut self, hub: &mut Hub) {
         let Some(install) = &mut self.install else { return };
-        if install.sealing {
+        if install.sealing.is_some() {
             return;
         }
         if hub.now.since(install.progress_at) > FETCH_PATIENCE {

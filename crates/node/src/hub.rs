@@ -203,6 +203,12 @@ impl Hub {
         self.clock.read(self.now)
     }
 
+    /// The time for a group whose time has come as far as `least`. A clock that is off moves no group's time on: that
+    /// would hide keys for ever whose time hasn't come.
+    pub fn time_from(&self, least: UnixMillis) -> UnixMillis {
+        if self.clock_off { least } else { self.wall().max(least) }
+    }
+
     /// Something a person should know.
     pub fn note(&mut self, level: Level, text: impl Into<String>) {
         self.out.push(Effect::Note(level, text.into()));

@@ -346,6 +346,7 @@ impl Core for Node {
                     self.hub.clients.backlog(slot, bytes);
                 }
             }
+            Input::Finished { client } => self.hub.clients.finish(client),
             Input::Closed { client } => {
                 self.hub.clients.close(client);
             }
@@ -406,7 +407,7 @@ impl Core for Node {
             if let Some(at) = replica.raft.deadline() {
                 first = first.min(at);
             }
-            if let Some(at) = replica.next_expiry() {
+            if let Some(at) = replica.next_expiry().filter(|_| !self.hub.clock_off) {
                 first = first.min(self.hub.clock.when(at));
             }
         }

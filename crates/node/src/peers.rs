@@ -18,6 +18,8 @@ const SILENT_LOOKS: u32 = 2;
 
 /// How many beats it takes to judge a clock.
 const CLOCK_SAMPLES: usize = 8;
+/// A clock that seems to be off by more than this is, whatever its beats took.
+const CLOCK_GROSS_MS: u64 = 30_000;
 /// A wall clock that is this far from where it should be by the monotonic one has been set.
 const CLOCK_JUMP_MS: u64 = 50;
 
@@ -228,8 +230,11 @@ impl Node {
                 peer.clock_samples.pop_front();
             }
             peer.clock_samples.push_back(wall_ms as i64 - mine as i64);
-            if peer.clock_samples.len() == CLOCK_SAMPLES {
-                peer.clock_ahead_ms = peer.clock_samples.iter().copied().max();
+            let ahead = peer.clock_samples.iter().copied().max();
+            // No beat is so late that it could make up for this.
+            let gross = ahead.is_some_and(|ahead| ahead.unsigned_abs() > CLOCK_GROSS_MS);
+            if peer.clock_samples.len() == CLOCK_SAMPLES || gross {
+                peer.clock_ahead_ms = ahead;
             }
         }
         for lead in leads {
@@ -278,15 +283,18 @@ impl Node {
         }
     }
 
-    /// The wall clock was read. If it has jumped, what was known of the others' clocks compares with it no longer.
+    /// The wall clock was read. If it has jumped, the others' clocks have not: they are off from it by as much, and whether
+    /// it is wrong now must be known before anything is done by it.
     pub(crate) fn set_clock(&mut self, wall: UnixMillis) {
-        let jumped = self.hub.wall().0.abs_diff(wall.0) > CLOCK_JUMP_MS;
+        let jump = wall.0 as i64 - self.hub.wall().0 as i64;
         self.hub.clock = WallClock::new(self.hub.now, wall);
-        if jumped {
+        if jump.unsigned_abs() > CLOCK_JUMP_MS {
             for peer in self.hub.peers.values_mut() {
-                peer.clock_samples.clear();
-                peer.clock_ahead_ms = None;
+                for ahead in peer.clock_samples.iter_mut().chain(&mut peer.clock_ahead_ms) {
+                    *ahead -= jump;
+                }
             }
+            self.judge_clock();
         }
     }
 

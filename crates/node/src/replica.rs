@@ -166,7 +166,7 @@ impl Replica {
         if self.batch.is_empty() {
             return;
         }
-        let time = hub.wall().max(self.last_time);
+        let time = hub.time_from(self.last_time);
         self.last_time = time;
         let batch = Bytes::from(self.batch.finish(time, hub.rng.next_u64()));
         let waiters = std::mem::take(&mut self.batch_waiters);
@@ -223,7 +223,7 @@ impl Replica {
     /// The shard's time for a read: never beyond the logged ceiling, nor beyond a proposal that is still to be applied,
     /// so that nobody sees a key expired and then alive. `None` if the ceiling must be moved on first.
     fn shard_time(&mut self, hub: &mut Hub) -> Option<UnixMillis> {
-        let wall = hub.wall().max(self.last_time);
+        let wall = hub.time_from(self.last_time);
         let volatile = self.machine.keyspace().is_some_and(|keyspace| keyspace.next_expiry().is_some());
         if volatile && wall > self.machine.ceiling {
             self.tick(hub);
@@ -517,7 +517,7 @@ impl Replica {
             return;
         }
         let Some(keyspace) = self.machine.keyspace() else { return };
-        let wall = hub.wall().max(self.last_time);
+        let wall = hub.time_from(self.last_time);
         if keyspace.next_expiry().is_none_or(|first| first > wall) {
             return;
         }

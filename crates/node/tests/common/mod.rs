@@ -42,6 +42,8 @@ pub struct Member {
     pub disk: MemoryDisk,
     /// Whether its disk answers.
     pub disk_hangs: bool,
+    /// How far its wall clock is ahead of the others'.
+    pub clock_ahead_ms: u64,
     /// What it noted.
     pub notes: Vec<(Level, String)>,
     /// Whether it said that it may be stopped.
@@ -159,6 +161,7 @@ impl World {
             node: None,
             disk,
             disk_hangs: false,
+            clock_ahead_ms: 0,
             notes: Vec::new(),
             stopped: false,
             store: None,
@@ -288,6 +291,12 @@ impl World {
         self.member(to.node.0).inbox.push(Input::Received { client: to.id, bytes });
     }
 
+    /// A client sends no more.
+    pub fn finish(&mut self, of: Connection) {
+        self.member(of.node.0).inbox.push(Input::Finished { client: of.id });
+        self.settle();
+    }
+
     /// What a client has seen.
     pub fn seen(&mut self, of: Connection) -> &mut Seen {
         self.member(of.node.0).clients.get_mut(&of.id).expect("a client")
@@ -320,6 +329,11 @@ impl World {
             seen.closed || !seen.bytes.is_empty()
         });
         self.take(to)
+    }
+
+    /// Waits until a client is hung up on.
+    pub fn until_closed(&mut self, of: Connection) {
+        self.until("it is hung up on", |world| world.members[&of.node].clients[&of.id].closed);
     }
 
     // Time.
@@ -364,7 +378,7 @@ impl World {
             self.next_wall = self.now + Duration::from_secs(1);
             let wall = self.wall();
             for member in self.members.values_mut().filter(|member| member.node.is_some()) {
-                member.inbox.push(Input::WallClock(wall));
+                member.inbox.push(Input::WallClock(wall.plus(member.clock_ahead_ms)));
             }
         }
         self.settle();

@@ -35,6 +35,11 @@ pub enum Input {
         /// Bytes not yet taken by the socket.
         bytes: usize,
     },
+    /// The client sends no more, and may wait for what it is owed: once that was sent, [`Effect::Close`] follows.
+    Finished {
+        /// Its connection.
+        client: ClientId,
+    },
     /// The client has gone, or its connection broke.
     Closed {
         /// Its connection.

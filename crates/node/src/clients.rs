@@ -80,6 +80,8 @@ pub struct Client {
     pub no_touch: bool,
     /// Set when the connection ends after its last reply; nothing more is read.
     pub closing: bool,
+    /// It sends no more: the connection ends once all that it has sent is answered.
+    finished: bool,
     /// Nothing is parsed until a read that asks a majority has been answered: what comes after it must not overtake it.
     pub held: bool,
     /// Parsing stopped because too many commands wait, or too much output.
@@ -132,6 +134,7 @@ impl Client {
             no_evict: false,
             no_touch: false,
             closing: false,
+            finished: false,
             held: false,
             stopped: false,
             input: Vec::new(),
@@ -160,6 +163,13 @@ impl Client {
     /// Bytes of replies that have not left.
     pub fn output_bytes(&self) -> usize {
         self.output.len() + self.backlog
+    }
+
+    /// Whether nothing more will be sent to it.
+    fn is_done(&self) -> bool {
+        // What is held or stopped has perhaps more to parse; of anything else, only half a command can be left.
+        let parsed = self.finished && !self.held && !self.stopped;
+        self.queue.is_empty() && (self.closing || parsed)
     }
 
     fn arrive(&mut self, group: GroupId) {
@@ -221,6 +231,15 @@ impl Clients {
         self.slots[slot as usize] = None;
         self.free.push(slot);
         true
+    }
+
+    /// A client sends no more.
+    pub fn finish(&mut self, id: ClientId) {
+        let Some(slot) = self.slot(id) else { return };
+        if let Some(client) = self.get(slot) {
+            client.finished = true;
+        }
+        self.touch(slot);
     }
 
     /// How many there are.
@@ -377,7 +396,7 @@ impl Clients {
                 }
             }
             let overfull = client.backlog > output_bytes_max;
-            if overfull || (client.closing && client.queue.is_empty()) {
+            if overfull || client.is_done() {
                 out.push(Effect::Close { client: client.id });
             }
             if overfull {

@@ -187,6 +187,8 @@ impl Node {
             if !client.input.is_empty() {
                 self.parse_input(slot);
             }
+            // If it has sent its last, this may have been all.
+            self.hub.clients.touch(slot);
         }
     }
 

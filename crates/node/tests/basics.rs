@@ -286,3 +286,35 @@ fn a_full_disk_refuses_nothing_that_it_has_acknowledged_and_goes_on_when_there_i
     assert_eq!(world.take(client), "+OK\r\n");
     assert_eq!(world.call(client, "STRLEN big"), ":600000\r\n");
 }
+
+#[test]
+fn who_has_sent_its_last_is_answered_in_full_and_then_hung_up_on() {
+    let mut world = World::single();
+    // So many that reading stops in between, and commands that wait for all before them.
+    let mut sent = pipeline(&["SET a 1", "DBSIZE"]);
+    let mut expected = String::from("+OK\r\n:1\r\n");
+    for number in 2..20_002 {
+        sent.extend(pipeline(&["INCR a"]));
+        expected.push_str(&format!(":{number}\r\n"));
+    }
+    sent.extend(pipeline(&["DBSIZE", "GET a"]));
+    expected.push_str(":1\r\n$5\r\n20001\r\n");
+    sent.extend(b"*2\r\n$3\r\nGET");
+
+    let client = world.connect(1);
+    world.member(1).disk_hangs = true;
+    world.send(client, &sent);
+    world.finish(client);
+    assert!(!world.seen(client).closed, "it is owed {} replies", 20_004);
+    world.unhang(1);
+    world.until_closed(client);
+    assert!(world.take(client) == expected);
+}
+
+#[test]
+fn who_has_sent_its_last_and_is_owed_nothing_is_hung_up_on_at_once() {
+    let mut world = World::single();
+    let client = world.connect(1);
+    world.finish(client);
+    assert!(world.seen(client).closed);
+}

@@ -63,10 +63,9 @@ pub(crate) struct Client {
     pub(crate) dirty: Cell<bool>,
     reading: Cell<bool>,
     hung_up: Cell<bool>,
-    /// The other side has said that it sends no more.
+    /// The other side has said that it sends no more. Perhaps it has gone, perhaps it waits for its answers: the node
+    /// hangs up when it has them.
     finished: Cell<bool>,
-    /// Nothing was sent since something was received.
-    unanswered: Cell<bool>,
     broken: Cell<bool>,
     /// What the node was told last.
     backlog: Cell<usize>,
@@ -78,9 +77,6 @@ impl Client {
     pub(crate) fn send(&self, bytes: Bytes) {
         if !self.hung_up.get() {
             self.outgoing.borrow_mut().push(bytes);
-        }
-        if self.unanswered.replace(false) && self.finished.get() {
-            self.wake();
         }
     }
 
@@ -106,7 +102,7 @@ impl Client {
         if write_queue(&mut outgoing, scratch, &self.socket.borrow()).is_err() {
             self.broken.set(true);
         }
-        if !outgoing.is_empty() {
+        if !outgoing.is_empty() || self.broken.get() {
             self.wake();
         }
     }
@@ -141,8 +137,6 @@ impl Client {
 enum End {
     /// The connection broke.
     Gone,
-    /// The other side sends no more. Perhaps it has gone, perhaps it waits for the answer to its last words.
-    Finished,
     /// The node hangs up.
     HungUp,
 }
@@ -190,7 +184,6 @@ pub fn connect<C: NodeCore>(engine: &Rc<Engine<C>>, stream: TcpStream, address: 
         reading: Cell::new(true),
         hung_up: Cell::new(false),
         finished: Cell::new(false),
-        unanswered: Cell::new(!early.is_empty()),
         broken: Cell::new(false),
         backlog: Cell::new(0),
         task: RefCell::new(None),
@@ -218,7 +211,6 @@ async fn serve<C: NodeCore>(engine: Rc<Engine<C>>, client: Rc<Client>, mut read:
     // The node hears of the end when it is one; until then the client counts as connected.
     match end {
         End::Gone => {}
-        End::Finished => Box::pin(answer(&engine, &client)).await,
         End::HungUp => Box::pin(part(&engine, &client, &mut read)).await,
     }
     engine.remove(client.id);
@@ -247,12 +239,14 @@ fn poll_client<C: NodeCore>(
             engine.step(clock::now(), Input::Backlog { client: client.id, bytes });
         }
     }
-    while client.reading.get() {
+    while client.reading.get() && !client.finished.get() {
         let Poll::Ready(received) = poll_read(engine, read, context) else { break };
         match received {
-            Ok((bytes, _)) if bytes.is_empty() => return Poll::Ready(End::Finished),
+            Ok((bytes, _)) if bytes.is_empty() => {
+                client.finished.set(true);
+                engine.step(clock::now(), Input::Finished { client: client.id });
+            }
             Ok((bytes, more)) => {
-                client.unanswered.set(true);
                 engine.step(clock::now(), Input::Received { client: client.id, bytes });
                 if more {
                     // Others first: the round must come to its end.
@@ -284,22 +278,6 @@ fn poll_read<C: NodeCore>(
             }
         }
     })
-}
-
-/// Gives the node a moment to answer what came last: `printf 'PING\r\n' | nc` deserves its reply.
-async fn answer<C: NodeCore>(engine: &Rc<Engine<C>>, client: &Client) {
-    client.finished.set(true);
-    let answered = poll_fn(|context| {
-        let result = engine.with_scratch(|scratch| client.poll_write(scratch, context));
-        let waits = client.unanswered.get() || !client.outgoing.borrow().is_empty();
-        if waits && result.is_ok() && !client.broken.get() && !client.hung_up.get() {
-            client.sleep(context);
-            return Poll::Pending;
-        }
-        Poll::Ready(())
-    });
-    // Who reads no answer in this time isn't there any more.
-    let _ = timeout(LINGER, answered).await;
 }
 
 /// Hangs up so that the last words arrive: writes them, says that nothing follows, and lets the other side finish.

@@ -150,7 +150,8 @@ impl fmt::Display for HandshakeError {
             HandshakeError::Myself(node) => {
                 write!(
                     f,
-                    "it says that it is node {node}, which is this node: is a data directory used twice?"
+                    "it says that it is node {node}, which is this node: is a data directory used twice, or does an \
+                     address lead back to its own node?"
                 )
             }
             HandshakeError::Secret => {
@@ -327,11 +328,12 @@ fn check_hello(hello: &[u8; HELLO_BYTES], me: &Identity) -> Result<Visitor, Hand
         GUEST => Ok(Visitor::Guest),
         MEMBER => {
             check_cluster(cluster, me.cluster)?;
-            if to != me.node {
-                return Err(HandshakeError::OtherNode { wanted: to, found: me.node });
-            }
+            // Before whom it looks for: that two say they are one is worse than a wrong number.
             if from == me.node {
                 return Err(HandshakeError::Myself(from));
+            }
+            if to != me.node {
+                return Err(HandshakeError::OtherNode { wanted: to, found: me.node });
             }
             if from == NodeId::NONE {
                 return Err(HandshakeError::Malformed(DecodeError::Invalid("a member without a number")));
@@ -358,7 +360,10 @@ async fn refuse(
         }
         HandshakeError::OtherNode { wanted, found } => format!("this is node {found}, not node {wanted}"),
         HandshakeError::Myself(node) => {
-            format!("this is node {node}, as you say you are: is a data directory used twice?")
+            format!(
+                "this is node {node}, as you say you are: is a data directory used twice, or does an address lead back \
+                 to its own node?"
+            )
         }
         HandshakeError::Secret => "the cluster secret differs (--cluster-secret-file)".to_string(),
         HandshakeError::Version(version) => {

@@ -35,11 +35,13 @@ pub async fn answer(
     mut begun: watch::Receiver<bool>,
 ) -> Vec<Early> {
     let line = Bytes::from(format!("-LOADING {why}\r\n"));
-    let mut clients = JoinSet::new();
+    let mut clients: JoinSet<Option<Early>> = JoinSet::new();
+    let mut early = Vec::new();
     loop {
         tokio::select! {
             () = until(&mut begun) => break,
-            Some(_) = clients.join_next() => {}
+            // It has gone, or has heard before us that the node has begun.
+            Some(client) = clients.join_next() => early.extend(client.ok().flatten()),
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) if clients.len() < clients_max => {
                     crate::client::prepare(&stream);
@@ -51,7 +53,6 @@ pub async fn answer(
             },
         }
     }
-    let mut early = Vec::new();
     while let Some(client) = clients.join_next().await {
         early.extend(client.ok().flatten());
     }

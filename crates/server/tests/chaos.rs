@@ -184,7 +184,7 @@ fn a_cut_off_node_refuses_the_majority_goes_on_and_a_healed_node_serves() {
         network.cut_off(victim as u32 + 1);
         let refused = wait_refusal(&nodes[victim]);
         println!("cut off, node {} refuses after {} ms", victim + 1, cut.elapsed().as_millis());
-        assert!(refused < Duration::from_secs(6), "{refused:?}");
+        assert!(refused < WITHOUT_SUCCESS_MAX, "{refused:?}");
         refuses_at_once(&nodes[victim]);
         load.wait_success(|home| home != victim);
         network.heal();
@@ -209,7 +209,9 @@ fn wait_refusal(node: &Node) -> Duration {
     let mut longest = Duration::ZERO;
     wait_for("NOQUORUM", || {
         let begun = Instant::now();
-        let reply = client.call(&["SET", "cut", "off"]);
+        // A write that was sent to a leader is known to have failed only at its timeout; a read, or what comes later,
+        // needn't wait.
+        let reply = client.call(&["GET", "cut"]);
         longest = longest.max(begun.elapsed());
         reply.error().is_some_and(|error| error.starts_with("NOQUORUM")).then_some(())
     });

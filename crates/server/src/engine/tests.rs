@@ -48,6 +48,10 @@ impl Core for Echo {
                 self.replies.push(Effect::Send { client, bytes });
             }
             Input::Backlog { client, bytes } => diary.inputs.push(format!("backlog {} {bytes}", client.0)),
+            Input::Finished { client } => {
+                diary.inputs.push(format!("finished {}", client.0));
+                self.replies.push(Effect::Close { client });
+            }
             Input::Closed { client } => diary.inputs.push(format!("closed {}", client.0)),
             Input::PeerUp { node } => diary.inputs.push(format!("up {node}")),
             Input::PeerDown { node } => diary.inputs.push(format!("down {node}")),

@@ -72,6 +72,7 @@ impl Trace {
             Input::WallClock(UnixMillis(millis)) => self.two(10, *millis),
             Input::Machine(machine) => self.two(11, machine.disk_free_bytes),
             Input::Shutdown => self.word(12),
+            Input::Finished { client } => self.two(13, client.0),
         }
     }
 

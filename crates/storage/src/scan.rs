@@ -75,6 +75,9 @@ pub fn opening(images: &[&[u8]], segment: u32) -> Option<Opening> {
     None
 }
 
+/// Where a header names its segment, and behind it the salt.
+const SEGMENT_AT: usize = 16;
+
 struct Reader<'i> {
     images: &'i [&'i [u8]],
     segment: u32,
@@ -101,11 +104,31 @@ impl Reader<'_> {
         best
     }
 
-    /// The next readable header of `batch` or a later one from `offset` on.
+    /// The next readable header of `batch` or a later one from `offset` on. Most of a young segment is searched in vain
+    /// at every start, so what can't be a header is passed over at the speed of memory.
     fn seek(&self, offset: usize, batch: u64) -> Option<usize> {
-        (offset..self.longest)
-            .step_by(ALIGNMENT)
-            .find(|at| self.header(*at).is_some_and(|header| header.batch >= batch))
+        let mut next: Vec<Option<usize>> =
+            self.images.iter().map(|image| self.next_candidate(image, offset)).collect();
+        loop {
+            let at = next.iter().flatten().copied().min()?;
+            if self.header(at).is_some_and(|header| header.batch >= batch) {
+                return Some(at);
+            }
+            for (image, next) in self.images.iter().zip(&mut next) {
+                if *next == Some(at) {
+                    *next = self.next_candidate(image, at + ALIGNMENT);
+                }
+            }
+        }
+    }
+
+    /// The first place from `offset` on where a header of this segment may be.
+    fn next_candidate(&self, image: &[u8], offset: usize) -> Option<usize> {
+        let mark = u64::from(self.segment) | u64::from(self.salt) << 32;
+        let marks = image.get(offset + SEGMENT_AT..)?.chunks(ALIGNMENT);
+        let found =
+            marks.map(|bytes| bytes.first_chunk()).position(|bytes| bytes == Some(&mark.to_le_bytes()))?;
+        Some(offset + found * ALIGNMENT)
     }
 
     /// Where the next record begins, at the end of the segment at the latest.

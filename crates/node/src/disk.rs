@@ -25,12 +25,18 @@ struct Pending {
     ops: Vec<Op>,
     /// Whether the disk has it and will answer.
     given: bool,
+    since: Time,
 }
 
 impl DiskQueue {
     /// Whether the disk was full when it was last tried.
     pub fn is_full(&self) -> bool {
         self.full
+    }
+
+    /// Whether there is room, and no write takes longer than `patience`.
+    pub(crate) fn is_prompt(&self, now: Time, patience: Duration) -> bool {
+        !self.full && self.pending.values().next().is_none_or(|oldest| now.since(oldest.since) < patience)
     }
 
     /// The error for a write that isn't taken because the disk is full.
@@ -42,13 +48,13 @@ impl DiskQueue {
     }
 
     /// Gives a write to the disk, behind all others.
-    pub(crate) fn write(&mut self, token: Token, ops: Vec<Op>, out: &mut Vec<Effect>) {
+    pub(crate) fn write(&mut self, token: Token, ops: Vec<Op>, now: Time, out: &mut Vec<Effect>) {
         let given = !self.full;
         if given {
             // Kept until it is durable; entries share their bytes.
             out.push(Effect::Disk(DiskRequest::Write { token, ops: ops.clone() }));
         }
-        self.pending.insert(token, Pending { ops, given });
+        self.pending.insert(token, Pending { ops, given, since: now });
     }
 
     /// A write is durable.

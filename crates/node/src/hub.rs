@@ -79,6 +79,8 @@ pub struct Peer {
     /// What its last beats said about that. A beat that was late makes its clock look behind by as much, so the highest
     /// of several is the nearest to the truth.
     pub clock_samples: VecDeque<i64>,
+    /// Whether it would keep a leadership that it was handed.
+    pub willing: bool,
     /// For how many looks in a row it was silent for too long.
     pub silent_looks: u32,
     frame: Vec<u8>,
@@ -293,7 +295,7 @@ impl Hub {
         let token = self.disk_token();
         self.counters.disk_writes += 1;
         self.disk_writes.insert(token, waits);
-        self.disk.write(token, ops, &mut self.out);
+        self.disk.write(token, ops, self.now, &mut self.out);
         token
     }
 
@@ -355,6 +357,7 @@ impl Peer {
             up_since: now,
             clock_ahead_ms: None,
             clock_samples: VecDeque::new(),
+            willing: false,
             silent_looks: 0,
             frame: Vec::new(),
         }

@@ -80,6 +80,7 @@ impl Replica {
         let link = hub.peers.get(&preferred.node);
         let steady = link.is_some_and(|peer| {
             peer.up
+                && peer.willing
                 && hub.now.since(peer.up_since) > settle
                 && hub.now.since(peer.heard) < hub.config.heartbeat_interval * 3
         });
@@ -104,6 +105,7 @@ impl Replica {
         let heir = voters
             .into_iter()
             .filter(|replica| *replica != me && self.has_caught_up(hub, *replica))
+            .filter(|replica| hub.peers.get(&replica.node).is_some_and(|peer| peer.willing))
             .max_by_key(|replica| self.raft.progress_of(*replica).map(|progress| progress.matched()));
         match heir {
             Some(heir) => {

@@ -359,7 +359,8 @@ impl Core for Node {
             Input::Machine(facts) => self.machine_facts = facts,
             Input::Shutdown => {
                 self.stopping.get_or_insert(now);
-                self.next_tick = now;
+                // Whoever is handed a leadership must know by then not to hand it back.
+                (self.next_tick, self.next_beat) = (now, now);
             }
         }
     }

@@ -87,7 +87,12 @@ impl Node {
     fn peer_message(&mut self, from: NodeId, message: PeerMessage) {
         match message {
             PeerMessage::Raft { group, message } => self.raft_message(from, group, message),
-            PeerMessage::Beat { wall_ms, leads } => self.beat_heard(from, wall_ms, leads),
+            PeerMessage::Beat { wall_ms, willing, leads } => {
+                if let Some(peer) = self.hub.peers.get_mut(&from) {
+                    peer.willing = willing;
+                }
+                self.beat_heard(from, wall_ms, leads);
+            }
             PeerMessage::Request(request) => {
                 let waiter = Waiter::Remote { session: request.session, id: request.id };
                 let group = request.group;
@@ -253,7 +258,9 @@ impl Node {
     pub(crate) fn beat(&mut self) {
         let leads = self.replicas.iter().filter_map(Copy::as_live).filter(|replica| replica.serves());
         let leads = leads.map(|replica| Lead { group: replica.group, term: replica.raft.term() }).collect();
-        let message = PeerMessage::Beat { wall_ms: self.hub.wall().0, leads };
+        let disk_is_well = self.hub.disk.is_prompt(self.hub.now, self.hub.config.election_timeout);
+        let willing = self.stopping.is_none() && !self.hub.clock_off && disk_is_well;
+        let message = PeerMessage::Beat { wall_ms: self.hub.wall().0, willing, leads };
         let peers: Vec<NodeId> = self.hub.peers.keys().copied().collect();
         for node in peers {
             self.hub.send(node, &message);
@@ -309,6 +316,7 @@ impl Node {
         let off = ahead.len() > 2 && median.abs() > bound;
         if off != self.hub.clock_off {
             self.hub.clock_off = off;
+            (self.next_tick, self.next_beat) = (self.hub.now, self.hub.now);
             let text = if off {
                 format!(
                     "this node's clock is {} ms {} the majority's: it hands its leaderships over and lets no key expire \

@@ -21,6 +21,9 @@ pub enum PeerMessage {
     Beat {
         /// The sender's wall clock, in milliseconds.
         wall_ms: u64,
+        /// Whether it would keep a leadership that it was handed: its clock and its disk are well, and it isn't about to
+        /// stop.
+        willing: bool,
         /// What the sender leads, so that gateways without a copy know where to forward.
         leads: Vec<Lead>,
     },
@@ -146,9 +149,10 @@ impl Encode for PeerMessage {
                 to.u32(group.0);
                 message.encode(to);
             }
-            PeerMessage::Beat { wall_ms, leads } => {
+            PeerMessage::Beat { wall_ms, willing, leads } => {
                 to.u8(2);
                 to.u64(*wall_ms);
+                to.bool(*willing);
                 to.list(leads.iter());
             }
             PeerMessage::Request(request) => {
@@ -186,7 +190,7 @@ impl Decode for PeerMessage {
     fn decode(from: &mut Decoder) -> Result<Self, DecodeError> {
         Ok(match from.u8()? {
             1 => PeerMessage::Raft { group: GroupId(from.u32()?), message: raft::Message::decode(from)? },
-            2 => PeerMessage::Beat { wall_ms: from.u64()?, leads: from.list()? },
+            2 => PeerMessage::Beat { wall_ms: from.u64()?, willing: from.bool()?, leads: from.list()? },
             3 => PeerMessage::Request(Request::decode(from)?),
             4 => PeerMessage::Reply(Reply::decode(from)?),
             5 => PeerMessage::ChunkRequest(ChunkName::decode(from)?),
@@ -346,8 +350,12 @@ mod tests {
                 "01 02000000 01000000 07000000 02000000 08000000 0400000000000000 0b",
             ),
             (
-                PeerMessage::Beat { wall_ms: 0x0102, leads: vec![Lead { group: GroupId(2), term: Term(4) }] },
-                "02 0201000000000000 01000000 02000000 0400000000000000",
+                PeerMessage::Beat {
+                    wall_ms: 0x0102,
+                    willing: true,
+                    leads: vec![Lead { group: GroupId(2), term: Term(4) }],
+                },
+                "02 0201000000000000 01 01000000 02000000 0400000000000000",
             ),
             (
                 request(Ask::Write { sequence: 7, op: Bytes::from_static(b"w") }),

@@ -12,6 +12,8 @@ use storage::{DiskCompletion, Failure, Token, WriteError};
 
 /// How often what has no moment of its own is looked at.
 const TICK: Duration = Duration::from_millis(25);
+/// How often a copy that was lost here is asked for, until it is made anew.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// A link must have been up for so long before leadership is handed to its other end, so that a node that has just
 /// come back isn't burdened at once.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -95,6 +97,10 @@ impl Node {
             self.next_beat = now + self.hub.config.heartbeat_interval;
             self.beat();
             self.shed_copies();
+        }
+        if now >= self.next_ask {
+            self.next_ask = now + ASK_AGAIN;
+            self.ask_for_lost();
         }
         self.replace_silent_links();
         let placements: BTreeMap<GroupId, crate::meta::Placement> =

@@ -78,7 +78,14 @@ impl Lane {
             }
             Work::Read(query) => Ask::Read { after: self.next_sequence - 1, query },
         };
-        self.waiting.push_back(Waiting { id: self.next_id, waiter, since, ask, sent_at: None, overtaken: false });
+        self.waiting.push_back(Waiting {
+            id: self.next_id,
+            waiter,
+            since,
+            ask,
+            sent_at: None,
+            overtaken: false,
+        });
         self.next_id += 1;
     }
 
@@ -162,6 +169,10 @@ impl Lane {
                 if self.target == Some(from) && self.waiting.binary_search_by_key(&id, |w| w.id).is_ok() {
                     self.pause(hub);
                 }
+            }
+            // It was asked elsewhere meanwhile, and may have been done there.
+            Verdict::Refused(_) | Verdict::Unknown if self.target != Some(from) => {
+                base::mark!("an_old_leader_refuses");
             }
             verdict => {
                 if let Some(waiting) = self.take(id) {

@@ -39,7 +39,11 @@ pub struct Node {
     pub(crate) joins: BTreeMap<u64, JoinRequest>,
     /// Changes of meta whose clients hear of them once this node has learnt of them.
     pub(crate) decided: Vec<Decided>,
+    pub(crate) cluster: u128,
+    /// The newest generation of each group that lives here, or did.
     pub(crate) generations: BTreeMap<GroupId, u32>,
+    /// When it is looked again whether lost copies must be asked for.
+    pub(crate) next_ask: Time,
     pub(crate) next_tick: Time,
     pub(crate) next_beat: Time,
     pub(crate) stopping: Option<Time>,
@@ -148,7 +152,9 @@ impl Node {
             disk: DiskState::default(),
             joins: BTreeMap::new(),
             decided: Vec::new(),
+            cluster: identity.cluster,
             generations: BTreeMap::new(),
+            next_ask: now,
             next_tick: now,
             next_beat: now,
             stopping: None,
@@ -157,7 +163,7 @@ impl Node {
         for note in recovery.notes {
             node.hub.note(Level::Warn, note.0);
         }
-        node.begin_loading(identity.cluster, recovery.groups);
+        node.begin_loading(&identity, recovery.groups);
         node.view.addresses = peers;
         node.tell_peers();
         node

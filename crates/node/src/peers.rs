@@ -169,7 +169,8 @@ impl Node {
 
     /// A group's leader has called a new copy into being on this node.
     fn create_replica(&mut self, group: GroupId, id: ReplicaId) {
-        if self.replicas[group.0 as usize].as_live().is_some() {
+        if let Some(last) = self.replicas[group.0 as usize].live() {
+            last.abandon(&mut self.hub);
             self.hub.disk_ops.push(DiskOp::DropReplica { group });
         }
         self.hub.disk_ops.push(DiskOp::CreateReplica { group, replica: id });
@@ -200,11 +201,10 @@ impl Node {
         if !unwanted || replica.id() != id || replica.raft.is_leader() {
             return;
         }
-        replica.forget_inflight(&mut self.hub);
+        replica.abandon(&mut self.hub);
         self.hub
             .note(Level::Info, format!("this node's copy of {group} is wanted no longer and was removed"));
-        self.hub.disk_ops.push(DiskOp::DropReplica { group });
-        self.replicas[at] = Copy::None;
+        self.drop_copy(group, id);
     }
 
     /// Copies that meta wants no longer go as soon as their group has let go of them: a copy that has applied its own

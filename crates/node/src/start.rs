@@ -8,12 +8,12 @@ use crate::meta::{Meta, MetaCommand};
 use crate::node::{Copy, Node};
 use crate::op::Op;
 use crate::replica::Replica;
-use base::codec::Encode;
-use base::{GroupId, HardState, Index, Membership, NodeId, ReplicaId, Rng, Term};
+use base::codec::{DecodeError, Decoder, Encode, Encoder};
+use base::{Entry, GroupId, HardState, Index, Membership, NodeId, Payload, ReplicaId, Rng, Term};
 use bytes::Bytes;
 use keyspace::Keyspace;
 use raft::Raft;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use storage::{ChunkInfo, Identity, Op as DiskOp, RecoveredGroup, SnapshotId, SnapshotRecord};
 
 /// A copy whose snapshot is being read from the disk.
@@ -53,12 +53,17 @@ impl Node {
     }
 
     /// Reads what the disk holds of every group.
-    pub(crate) fn begin_loading(&mut self, _cluster: u128, groups: BTreeMap<GroupId, RecoveredGroup>) {
+    pub(crate) fn begin_loading(&mut self, identity: &Identity, groups: BTreeMap<GroupId, RecoveredGroup>) {
+        match read_generations(identity.settings.clone()) {
+            Ok(generations) => self.generations = generations,
+            Err(error) => self.hub.fatal(format!("the node's own settings on disk can't be read: {error}")),
+        }
         for (group, mut recovered) in groups {
             self.ensure_group(group);
             let id = recovered.replica;
             if let Some(why) = recovered.damaged.take() {
-                self.replace_damaged(group, id, &why);
+                let membership = recovered.snapshot.take().unwrap_or_default().membership;
+                self.replace_damaged(group, id, &voters_of(membership, &recovered.entries), &why);
                 continue;
             }
             match recovered.snapshot.take() {
@@ -79,16 +84,53 @@ impl Node {
         }
     }
 
-    /// What can't be trusted doesn't take part: the copy is forgotten, and meta is asked for a new one in its place.
-    fn replace_damaged(&mut self, group: GroupId, replica: ReplicaId, why: &str) {
+    /// What can't be trusted doesn't take part: the copy is forgotten, and meta is asked for a new one in its place. Unless
+    /// there is no other copy: then the node stops, and leaves everything as it is.
+    fn replace_damaged(&mut self, group: GroupId, id: ReplicaId, voters: &BTreeSet<ReplicaId>, why: &str) {
+        if voters.iter().all(|voter| *voter == id) {
+            self.hub.fatal(format!(
+                "the only copy of {group} is on this node, and it can't be trusted ({why}): nothing was changed. Restore \
+                 the directory from a copy of the whole, or remove it to begin anew without its data"
+            ));
+            return;
+        }
         self.hub.note(
             Level::Error,
             format!("this node's copy of {group} can't be trusted ({why}): it comes back as a new one, from the others"),
         );
+        self.drop_copy(group, id);
+        self.ask_for_lost();
+    }
+
+    /// Forgets a copy, on disk too, and that its generation must never come again.
+    pub(crate) fn drop_copy(&mut self, group: GroupId, id: ReplicaId) {
+        self.note_generation(group, id.generation);
         self.hub.disk_ops.push(DiskOp::DropReplica { group });
-        self.note_generation(group, replica.generation);
-        let command = MetaCommand::ReplaceReplica { group, replica }.to_bytes();
-        self.write(GroupId::META, Waiter::Nobody, &Op::Meta(&command));
+        let identity = Identity {
+            cluster: self.cluster,
+            node: self.hub.me,
+            start: self.hub.session.start,
+            settings: write_generations(&self.generations),
+        };
+        self.hub.disk_ops.push(DiskOp::Identity(identity));
+        self.replicas[group.0 as usize] = Copy::None;
+    }
+
+    /// Copies that meta wants here and that were given up must come back as new ones: asks for them, until it is so.
+    pub(crate) fn ask_for_lost(&mut self) {
+        for (group, generation) in self.generations.clone() {
+            let replica = ReplicaId { node: self.hub.me, generation };
+            let here = !matches!(self.replicas.get(group.0 as usize), None | Some(Copy::None));
+            let wanted = self.meta().is_none_or(|meta| {
+                meta.placement_of(group).is_some_and(|placement| placement.all().any(|copy| copy == replica))
+            });
+            if !here && wanted {
+                base::mark!("a_lost_copy_is_asked_for");
+                let command = MetaCommand::ReplaceReplica { group, replica }.to_bytes();
+                self.ensure_group(GroupId::META);
+                self.write(GroupId::META, Waiter::Nobody, &Op::Meta(&command));
+            }
+        }
     }
 
     /// A piece of a snapshot was read; `None` if it couldn't be.
@@ -107,8 +149,8 @@ impl Node {
         };
         if let Err(why) = read {
             let id = loading.id;
-            self.replicas[group.0 as usize] = Copy::None;
-            self.replace_damaged(group, id, &why);
+            let voters = voters_of(loading.record.membership.clone(), &loading.recovered.entries);
+            self.replace_damaged(group, id, &voters, &why);
             return;
         }
         loading.next += 1;
@@ -170,6 +212,44 @@ impl Node {
         };
         Raft::new(config, recovered, self.hub.now)
     }
+}
+
+/// Everybody who may have a vote by what a disk says of a group, at the snapshot or later.
+fn voters_of(mut membership: Membership, entries: &[Entry]) -> BTreeSet<ReplicaId> {
+    let mut voters = membership.voters.clone();
+    for entry in entries {
+        if let Payload::Config(change) = &entry.payload
+            && let Ok(changed) = raft::membership::changed(&membership, change)
+        {
+            membership = changed;
+            voters.extend(&membership.voters);
+        }
+    }
+    voters
+}
+
+/// The node's own settings beside its identity: the newest generation of every group that has lived here and was
+/// forgotten (a list of u32 group, u32 generation).
+fn write_generations(generations: &BTreeMap<GroupId, u32>) -> Bytes {
+    let mut bytes = Vec::new();
+    let mut to = Encoder::new(&mut bytes);
+    to.u32(generations.len() as u32);
+    for (group, generation) in generations {
+        to.u32(group.0);
+        to.u32(*generation);
+    }
+    bytes.into()
+}
+
+fn read_generations(settings: Bytes) -> Result<BTreeMap<GroupId, u32>, DecodeError> {
+    let mut from = Decoder::new(settings);
+    let mut generations = BTreeMap::new();
+    if !from.is_empty() {
+        for _ in 0..from.u32()? {
+            generations.insert(GroupId(from.u32()?), from.u32()?);
+        }
+    }
+    Ok(generations)
 }
 
 /// What makes a group's first copy: it is born with a snapshot of its empty state.

@@ -8,9 +8,9 @@
 mod plan;
 
 use crate::world::{MILLI, Program, World};
-use std::fmt;
+use base::GroupId;
 
-pub use plan::draw;
+pub use plan::{Stage, Style, draw};
 
 /// Something that goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +48,42 @@ pub enum Fault {
     FullDisk(usize, u64),
     /// A disk fails after so many operations.
     FailedDisk(usize, u64),
-    /// Bits flip in so many places of one host's disk while it is down.
+    /// A host loses power, bits flip in so many places of its disk, and it starts again at once.
     Rot(usize, u64),
     /// A host is replaced by an empty one at the same address.
     Replace(usize),
+    /// What befalls the host that leads this group when it begins.
+    Leader(GroupId, OnLeader),
+    /// A follower of this group loses power, the last thing that its log has rots, and it starts again while the group's
+    /// leader is cut off: only the leader still has what the follower has lost.
+    RotWhileLeaderIsCutOff(GroupId),
+}
+
+/// What can befall a leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLeader {
+    /// As [`Fault::PowerLoss`].
+    PowerLoss,
+    /// As [`Fault::Kill`].
+    Kill,
+    /// As [`Fault::Pause`].
+    Pause(bool),
+    /// As [`Fault::Cut`]: both ways or not, breaking connections or not.
+    Cut(bool, bool),
+    /// As [`Fault::HungDisk`].
+    HungDisk,
+}
+
+impl OnLeader {
+    fn on(self, host: usize) -> Fault {
+        match self {
+            OnLeader::PowerLoss => Fault::PowerLoss(vec![host]),
+            OnLeader::Kill => Fault::Kill(vec![host]),
+            OnLeader::Pause(after_turn) => Fault::Pause(vec![host], after_turn),
+            OnLeader::Cut(both, breaks) => Fault::Cut { side: vec![host], both, breaks },
+            OnLeader::HungDisk => Fault::HungDisk(host),
+        }
+    }
 }
 
 /// A fault with its time.
@@ -65,12 +97,6 @@ pub struct Planned {
     pub fault: Fault,
 }
 
-impl fmt::Display for Planned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} for {} ms", self.fault, self.lasts / MILLI)
-    }
-}
-
 /// How long after something that destroys a copy the next may come.
 const BETWEEN_LOSSES: u64 = 4_000 * MILLI;
 /// How long such a thing waits for a world that is whole, each time.
@@ -80,8 +106,8 @@ const AGAIN_AFTER: u64 = 300 * MILLI;
 #[derive(Debug, Default)]
 pub struct Director {
     plan: Vec<Planned>,
-    /// Which faults have begun and not ended.
-    active: Vec<bool>,
+    /// What has begun and not ended: what each fault turned out to be.
+    active: Vec<Vec<Fault>>,
     carried_out: usize,
     last_loss: Option<u64>,
     stopped: bool,
@@ -90,7 +116,7 @@ pub struct Director {
 impl Director {
     /// Carries out `plan`.
     pub fn new(plan: Vec<Planned>) -> Self {
-        Self { active: vec![false; plan.len()], plan, ..Self::default() }
+        Self { active: vec![Vec::new(); plan.len()], plan, ..Self::default() }
     }
 
     /// When each fault begins.
@@ -116,17 +142,23 @@ impl Director {
             }
             self.last_loss = Some(world.now());
         }
-        world.tell(|| planned.to_string());
+        let faults = resolve(world, &planned.fault);
+        if faults.is_empty() {
+            // Nobody leads at the moment.
+            return Some((world.now() + AGAIN_AFTER, true));
+        }
         self.carried_out += 1;
-        self.active[number] = true;
-        break_it(world, &planned);
+        for fault in &faults {
+            world.tell(|| format!("{fault:?} for {} ms", planned.lasts / MILLI));
+            break_it(world, fault, planned.lasts);
+        }
+        self.active[number] = faults;
         Some((world.now() + planned.lasts, false))
     }
 
     /// Ends a fault.
     pub(crate) fn end<P: Program>(&mut self, world: &mut World<P>, number: usize) -> Option<(u64, bool)> {
-        if std::mem::take(&mut self.active[number]) {
-            let fault = self.plan[number].fault.clone();
+        for fault in std::mem::take(&mut self.active[number]) {
             mend(world, &fault);
             world.tell(|| format!("over: {fault:?}"));
         }
@@ -144,7 +176,20 @@ impl Director {
 
 /// Whether a copy is lost by it, so that the others must be whole.
 fn destroys(fault: &Fault) -> bool {
-    matches!(fault, Fault::Rot(..) | Fault::Replace(_))
+    matches!(fault, Fault::Rot(..) | Fault::Replace(_) | Fault::RotWhileLeaderIsCutOff(_))
+}
+
+/// What a fault turns out to be when it begins.
+fn resolve<P: Program>(world: &World<P>, fault: &Fault) -> Vec<Fault> {
+    match fault {
+        Fault::Leader(group, what) => world.leader_of(*group).map(|host| what.on(host)).into_iter().collect(),
+        Fault::RotWhileLeaderIsCutOff(group) => {
+            let Some(leader) = world.leader_of(*group) else { return Vec::new() };
+            let Some(&follower) = world.followers_of(*group).first() else { return Vec::new() };
+            vec![Fault::Cut { side: vec![leader], both: true, breaks: true }, Fault::Rot(follower, 1)]
+        }
+        fault => vec![fault.clone()],
+    }
 }
 
 /// The ways that a cut closes.
@@ -155,9 +200,9 @@ fn ways<P: Program>(world: &World<P>, side: &[usize], both: bool) -> Vec<(usize,
     if both { there.flat_map(back).collect() } else { there.collect() }
 }
 
-fn break_it<P: Program>(world: &mut World<P>, planned: &Planned) {
-    let until = world.now() + planned.lasts;
-    match &planned.fault {
+fn break_it<P: Program>(world: &mut World<P>, fault: &Fault, lasts: u64) {
+    let until = world.now() + lasts;
+    match fault {
         Fault::PowerLoss(hosts) => hosts.iter().for_each(|&host| world.lose_power(host)),
         Fault::Kill(hosts) => hosts.iter().for_each(|&host| world.kill(host)),
         Fault::ShutDown(host) => world.shut_down(*host),
@@ -181,8 +226,10 @@ fn break_it<P: Program>(world: &mut World<P>, planned: &Planned) {
             world.lose_power(*host);
             let flipped = world.rot(*host, 0, *places);
             world.tell(|| format!("bits flip in {}", flipped.join(", ")));
+            world.start_again(*host);
         }
         Fault::Replace(host) => world.replace(*host),
+        Fault::Leader(..) | Fault::RotWhileLeaderIsCutOff(_) => unreachable!("it was resolved"),
     }
 }
 
@@ -207,8 +254,12 @@ fn mend<P: Program>(world: &mut World<P>, fault: &Fault) {
         Fault::SlowDisk(host, _) => world.slow_disk(*host, 1),
         Fault::HungDisk(host) => world.hang_disk(*host, 0),
         Fault::FullDisk(host, _) | Fault::FailedDisk(host, _) => world.repair_disk(*host),
-        Fault::Rot(host, _) => world.start_again(*host),
-        Fault::BreakLinks(_) | Fault::Drift(..) | Fault::Replace(_) => {}
+        Fault::BreakLinks(_)
+        | Fault::Rot(..)
+        | Fault::Drift(..)
+        | Fault::Replace(_)
+        | Fault::Leader(..)
+        | Fault::RotWhileLeaderIsCutOff(_) => {}
     }
 }
 

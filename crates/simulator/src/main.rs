@@ -3,8 +3,10 @@
 
 use clap::{Args, Parser, Subcommand};
 use node::Node;
+use simulator::faults::Style;
 use simulator::run::{self, Outcome};
 use simulator::seed::Seed;
+use simulator::world::Settings;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,10 @@ struct Cli {
     /// Tell the story as it happens.
     #[arg(long, short)]
     verbose: bool,
+    /// What goes wrong mostly, instead of what the seed says: mixed, falling-leaders, paused-leaders, power-losses,
+    /// replacements, rotten-tails.
+    #[arg(long, value_parser = style)]
+    style: Option<Style>,
 }
 
 #[derive(Subcommand)]
@@ -45,13 +51,20 @@ fn main() -> ExitCode {
     match (cli.command, cli.seed) {
         (Some(Command::Soak(span)), _) => many(&span, false),
         (Some(Command::Ci(span)), _) => many(&span, true),
-        (None, Some(Seed(seed))) => one(seed, cli.verbose),
+        (None, Some(Seed(seed))) => one(seed, cli.verbose, cli.style),
         (None, None) => unreachable!("clap demands a seed or a command"),
     }
 }
 
-fn one(seed: u64, verbose: bool) -> ExitCode {
-    let outcome = run::run::<Node>(seed, verbose);
+fn style(name: &str) -> Result<Style, String> {
+    let found = Style::ALL.iter().find(|(known, _)| *known == name);
+    found.map(|(_, style)| *style).ok_or_else(|| format!("{name} is no style of worlds"))
+}
+
+fn one(seed: u64, verbose: bool, style: Option<Style>) -> ExitCode {
+    let mut settings = Settings { verbose, ..run::settings(seed) };
+    settings.style = style.unwrap_or(settings.style);
+    let outcome = run::run_world::<Node>(settings);
     println!("trace {:016x}", outcome.trace);
     if verbose {
         eprintln!("{}", outcome.size);

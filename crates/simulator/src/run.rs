@@ -2,7 +2,7 @@
 //! that was promised is demanded.
 
 use crate::checkers::{self, Finding};
-use crate::faults::{self, Director, Planned};
+use crate::faults::{self, Director, Planned, Stage, Style};
 use crate::panics;
 use crate::workload::Workload;
 use crate::world::{Bugs, MILLI, Program, SECOND, Settings, World};
@@ -120,6 +120,7 @@ pub fn settings(seed: u64) -> Settings {
         harsh: rng.chance(1, 4),
         config,
         segment_bytes: 16 << 10,
+        style: Style::any(&mut rng),
         bugs: Bugs::default(),
         verbose: false,
     }
@@ -127,18 +128,24 @@ pub fn settings(seed: u64) -> Settings {
 
 /// What goes wrong in it.
 pub fn plan(settings: &Settings) -> Vec<Planned> {
-    faults::draw(&mut Rng::new(settings.seed ^ 0xfa17), settings.hosts, FAULTS_FROM, FAULTS_TO)
+    let (hosts, shards) = (settings.hosts, settings.config.shards);
+    let stage = Stage { hosts, shards, from: FAULTS_FROM, to: FAULTS_TO };
+    faults::draw(&mut Rng::new(settings.seed ^ 0xfa17), settings.style, stage)
 }
 
 /// Runs a seed.
 pub fn run<P: Program>(seed: u64, verbose: bool) -> Outcome {
-    let settings = Settings { verbose, ..settings(seed) };
+    run_world::<P>(Settings { verbose, ..settings(seed) })
+}
+
+/// Runs a world with the plan that belongs to it.
+pub fn run_world<P: Program>(settings: Settings) -> Outcome {
     let plan = plan(&settings);
-    run_world::<P>(settings, plan)
+    run_plan::<P>(settings, plan)
 }
 
 /// Runs a world with this plan.
-pub fn run_world<P: Program>(settings: Settings, plan: Vec<Planned>) -> Outcome {
+pub fn run_plan<P: Program>(settings: Settings, plan: Vec<Planned>) -> Outcome {
     let mut world: World<P> = World::new(settings, Director::new(plan));
     if let Err(words) = panics::catch(|| live(&mut world)) {
         world.find(Finding::new("invariant", words));
@@ -207,6 +214,7 @@ fn demand_recovery<P: Program>(world: &mut World<P>) {
             "{} s after all faults: not ready: [{reasons}]; clients without success: {clients:?}",
             RECOVERY_MAX / SECOND
         );
+        world.describe();
         world.find(Finding::new("progress", text));
     }
 }
@@ -227,6 +235,7 @@ fn demand_convergence<P: Program>(world: &mut World<P>) {
     if !wait(world, CONVERGENCE_MAX, |world| world.unequal().is_empty()) {
         let text =
             format!("the copies of a healed, idle world don't become equal: {}", world.unequal().join("; "));
+        world.describe();
         world.find(Finding::new("progress", text));
     }
     world.compare_copies();

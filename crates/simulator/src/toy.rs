@@ -276,6 +276,10 @@ impl Program for Toy {
         Vec::new()
     }
 
+    fn describe(&self, _: Time) -> Vec<String> {
+        Vec::new()
+    }
+
     fn not_ready(&self, _: Time) -> Vec<String> {
         if self.me == CHIEF || self.linked { Vec::new() } else { vec!["no link".into()] }
     }
@@ -283,16 +287,18 @@ impl Program for Toy {
 
 mod tests {
     use super::Toy;
-    use crate::faults::Fault;
-    use crate::run::{Outcome, plan, run_world, settings};
+    use crate::faults::{Fault, Style};
+    use crate::run::{Outcome, plan, run_plan, settings};
     use crate::world::{Bugs, Settings};
 
     /// A toy has one copy, so nothing that destroys one may happen to it.
     fn run(seed: u64, bugs: Bugs) -> Outcome {
-        let settings = Settings { bugs, harsh: false, ..settings(seed) };
+        let settings = Settings { bugs, harsh: false, style: Style::Mixed, ..settings(seed) };
         let mut plan = plan(&settings);
-        plan.retain(|planned| !matches!(planned.fault, Fault::Rot(..) | Fault::Replace(_)));
-        run_world::<Toy>(settings, plan)
+        plan.retain(|planned| {
+            !matches!(planned.fault, Fault::Rot(..) | Fault::Replace(_) | Fault::RotWhileLeaderIsCutOff(_))
+        });
+        run_plan::<Toy>(settings, plan)
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::checkers::Finding;
 use crate::checkers::copies::Copies;
 use crate::checkers::elections::Elections;
 use crate::checkers::logs::Logs;
-use crate::faults::Director;
+use crate::faults::{Director, Style};
 use crate::workload::{Order, Workload};
 use base::{NodeId, Rng};
 use bytes::Bytes;
@@ -51,7 +51,7 @@ pub const SECOND: u64 = 1_000 * MILLI;
 /// How often the copies are compared.
 const COMPARE_EVERY: u64 = 250 * MILLI;
 /// How much of the story is kept.
-const STORY_LINES: usize = 40;
+const STORY_LINES: usize = 60;
 
 /// What kind of world.
 #[derive(Clone, Debug)]
@@ -70,6 +70,8 @@ pub struct Settings {
     pub config: Config,
     /// How long a segment of the log is.
     pub segment_bytes: u64,
+    /// What goes wrong mostly.
+    pub style: Style,
     /// What the driver does wrong on purpose.
     pub bugs: Bugs,
     /// Whether to tell the story as it happens.

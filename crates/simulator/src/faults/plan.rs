@@ -1,28 +1,161 @@
 //! A plan from a seed.
 
-use super::{Fault, Planned};
+use super::{Fault, OnLeader, Planned};
 use crate::world::clock::DRIFT_PPM_MAX;
 use crate::world::{MILLI, SECOND};
-use base::Rng;
+use base::{GroupId, Rng};
 
 /// Every plan has at least so many faults that need no particular state of the world.
 pub const FAULTS_MIN: u64 = 9;
 
-/// Draws a plan for so many hosts: all of it between `from` and `to`.
-pub fn draw(rng: &mut Rng, hosts: usize, from: u64, to: u64) -> Vec<Planned> {
+/// What a plan is mostly about. Some bugs show only where one kind of thing happens again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Everything.
+    Mixed,
+    /// Leaders fall in every way, over and over.
+    FallingLeaders,
+    /// Leaders are stopped for longer than their leases.
+    PausedLeaders,
+    /// Hosts with slow disks lose power: one, some, or all.
+    PowerLosses,
+    /// Hosts are replaced by empty ones, and leaders are cut off beside it.
+    Replacements,
+    /// What a follower wrote last rots, while its leader is cut off.
+    RottenTails,
+}
+
+impl Style {
+    /// All of them, with their names.
+    pub const ALL: [(&str, Style); 6] = [
+        ("mixed", Style::Mixed),
+        ("falling-leaders", Style::FallingLeaders),
+        ("paused-leaders", Style::PausedLeaders),
+        ("power-losses", Style::PowerLosses),
+        ("replacements", Style::Replacements),
+        ("rotten-tails", Style::RottenTails),
+    ];
+
+    /// Mostly the mixed one.
+    pub fn any(rng: &mut Rng) -> Self {
+        if rng.chance(3, 5) { Style::Mixed } else { Self::ALL[rng.below(Self::ALL.len() as u64) as usize].1 }
+    }
+}
+
+/// Where and when a plan takes place.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage {
+    /// How many hosts there are.
+    pub hosts: usize,
+    /// How many shards they keep.
+    pub shards: u32,
+    /// Nothing begins before this time.
+    pub from: u64,
+    /// Nothing begins after this time.
+    pub to: u64,
+}
+
+/// Draws a plan.
+pub fn draw(rng: &mut Rng, style: Style, stage: Stage) -> Vec<Planned> {
+    let mut plan = match style {
+        Style::Mixed => mixed(rng, stage),
+        Style::FallingLeaders => falling_leaders(rng, stage),
+        Style::PausedLeaders => every(rng, stage, 700, |rng| {
+            let what = OnLeader::Pause(rng.chance(1, 3));
+            (Fault::Leader(group(rng, stage.shards), what), rng.between(100, 2_500))
+        }),
+        Style::PowerLosses => power_losses(rng, stage),
+        Style::Replacements => replacements(rng, stage),
+        Style::RottenTails => rotten_tails(rng, stage),
+    };
+    plan.sort_by_key(|planned| planned.at);
+    plan
+}
+
+fn mixed(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
+    let Stage { hosts, shards, from, to } = stage;
     let mut plan = Vec::new();
     let faults = rng.between(FAULTS_MIN, FAULTS_MIN + 9);
     for _ in 0..faults {
-        let (fault, longest) = any(rng, hosts);
+        let (fault, longest) = any(rng, hosts, shards);
         plan.push(place(rng, fault, longest, from, to));
     }
     // What destroys a copy waits for a world that is whole, and so may find none.
     for _ in 0..rng.below(4) {
         let host = rng.below(hosts as u64) as usize;
-        let fault = if rng.chance(1, 2) { Fault::Rot(host, rng.between(1, 4)) } else { Fault::Replace(host) };
+        let fault = match rng.below(4) {
+            0 => Fault::Rot(host, rng.between(1, 4)),
+            1 => Fault::RotWhileLeaderIsCutOff(group(rng, shards)),
+            _ => Fault::Replace(host),
+        };
         plan.push(place(rng, fault, 2_000, from, to));
     }
-    plan.sort_by_key(|planned| planned.at);
+    plan
+}
+
+/// Something about every so many milliseconds, for as many milliseconds as it says.
+fn every(
+    rng: &mut Rng,
+    stage: Stage,
+    millis: u64,
+    mut fault: impl FnMut(&mut Rng) -> (Fault, u64),
+) -> Vec<Planned> {
+    let mut plan = Vec::new();
+    let mut at = stage.from;
+    while at < stage.to {
+        let (fault, lasts_ms) = fault(rng);
+        plan.push(Planned { at, lasts: (lasts_ms * MILLI).min(stage.to + SECOND - at), fault });
+        at += rng.between(millis / 2, millis * 3 / 2) * MILLI;
+    }
+    plan
+}
+
+fn falling_leaders(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
+    let mut plan = every(rng, stage, 500, |rng| {
+        let what = match rng.below(6) {
+            0..=1 => OnLeader::PowerLoss,
+            2 => OnLeader::Kill,
+            3 => OnLeader::Pause(false),
+            _ => OnLeader::Cut(rng.chance(1, 2), false),
+        };
+        (Fault::Leader(group(rng, stage.shards), what), rng.between(30, 900))
+    });
+    plan.extend(every(rng, stage, 1_000, |rng| {
+        let host = rng.below(stage.hosts as u64) as usize;
+        (Fault::SlowLinks(host, rng.between(50, 400)), rng.between(200, 2_000))
+    }));
+    plan
+}
+
+fn power_losses(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
+    let mut plan = every(rng, stage, 1_500, |rng| {
+        let first = rng.below(stage.hosts as u64) as usize;
+        let last = stage.hosts.min(first + rng.between(1, 6) as usize);
+        (Fault::PowerLoss((first..last).collect()), rng.between(20, 400))
+    });
+    let slow =
+        |host| Planned { at: stage.from, lasts: stage.to - stage.from, fault: Fault::SlowDisk(host, 30) };
+    plan.extend((0..stage.hosts).map(slow));
+    plan
+}
+
+fn replacements(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
+    let mut plan =
+        every(rng, stage, 2_500, |rng| (Fault::Replace(rng.below(stage.hosts as u64) as usize), 100));
+    plan.extend(every(rng, stage, 2_000, |rng| {
+        let cut = OnLeader::Cut(true, rng.chance(1, 2));
+        (Fault::Leader(group(rng, stage.shards), cut), rng.between(300, 2_000))
+    }));
+    plan
+}
+
+fn rotten_tails(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
+    let mut plan = every(rng, stage, 2_000, |rng| {
+        (Fault::RotWhileLeaderIsCutOff(group(rng, stage.shards)), rng.between(500, 3_000))
+    });
+    plan.extend(every(rng, stage, 2_000, |rng| {
+        (Fault::BreakLinks(rng.below(stage.hosts as u64) as usize), 50)
+    }));
     plan
 }
 
@@ -35,9 +168,9 @@ fn place(rng: &mut Rng, fault: Fault, longest_ms: u64, from: u64, to: u64) -> Pl
 }
 
 /// A fault, and how many milliseconds it may last.
-fn any(rng: &mut Rng, hosts: usize) -> (Fault, u64) {
+fn any(rng: &mut Rng, hosts: usize, shards: u32) -> (Fault, u64) {
     let host = rng.below(hosts as u64) as usize;
-    match rng.below(40) {
+    match rng.below(52) {
         0..=3 => (Fault::PowerLoss(vec![host]), 4_000),
         4..=5 => (Fault::PowerLoss(some(rng, hosts)), 2_500),
         6 => (Fault::PowerLoss((0..hosts).collect()), 1_500),
@@ -55,7 +188,23 @@ fn any(rng: &mut Rng, hosts: usize) -> (Fault, u64) {
         30..=31 => (Fault::SlowDisk(host, rng.between(3, 200)), 5_000),
         32..=34 => (Fault::HungDisk(host), 4_000),
         35..=36 => (Fault::FullDisk(host, rng.below(20_000)), 4_000),
-        _ => (Fault::FailedDisk(host, rng.between(1, 60)), 3_000),
+        37..=39 => (Fault::FailedDisk(host, rng.between(1, 60)), 3_000),
+        _ => (Fault::Leader(group(rng, shards), on_leader(rng)), 4_000),
+    }
+}
+
+/// Meta, or a shard.
+fn group(rng: &mut Rng, shards: u32) -> GroupId {
+    GroupId(rng.below(u64::from(shards) + 1) as u32)
+}
+
+fn on_leader(rng: &mut Rng) -> OnLeader {
+    match rng.below(8) {
+        0..=1 => OnLeader::PowerLoss,
+        2 => OnLeader::Kill,
+        3..=4 => OnLeader::Pause(rng.chance(1, 3)),
+        5..=6 => OnLeader::Cut(rng.chance(1, 2), rng.chance(1, 2)),
+        _ => OnLeader::HungDisk,
     }
 }
 
@@ -89,17 +238,22 @@ fn drift(rng: &mut Rng) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{FAULTS_MIN, draw};
+    use super::{FAULTS_MIN, Stage, Style, draw};
+    use crate::faults::destroys;
     use crate::world::SECOND;
     use base::Rng;
 
     #[test]
     fn every_plan_is_full_and_over_in_time() {
-        for seed in 0..500 {
-            let plan = draw(&mut Rng::new(seed), 5, 2 * SECOND, 25 * SECOND);
-            assert!(plan.len() as u64 >= FAULTS_MIN);
-            assert!(plan.iter().all(|fault| fault.at + fault.lasts <= 26 * SECOND));
-            assert_eq!(plan, draw(&mut Rng::new(seed), 5, 2 * SECOND, 25 * SECOND));
+        let stage = Stage { hosts: 5, shards: 4, from: 2 * SECOND, to: 25 * SECOND };
+        for seed in 0..200 {
+            for (name, style) in Style::ALL {
+                let plan = draw(&mut Rng::new(seed), style, stage);
+                let sure = plan.iter().filter(|planned| !destroys(&planned.fault)).count();
+                assert!(sure as u64 >= FAULTS_MIN - 1, "{name}: {sure}");
+                assert!(plan.iter().all(|fault| fault.at + fault.lasts <= 26 * SECOND), "{name}");
+                assert_eq!(plan, draw(&mut Rng::new(seed), style, stage));
+            }
         }
     }
 }

@@ -144,7 +144,12 @@ impl<P: Program> World<P> {
 
     pub(super) fn client_gone(&mut self, connection: u64, host: usize, start: u64) {
         if self.process(host, start).is_some() {
-            self.give(host, Input::Closed { client: ClientId(connection) });
+            let client = ClientId(connection);
+            // Some say first that they will send no more.
+            if self.chances.network.chance(1, 2) {
+                self.give(host, Input::Finished { client });
+            }
+            self.give(host, Input::Closed { client });
         }
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Host<P> {
     pub platters: Vec<Platter>,
     /// Who lives here, or lived last.
     pub node: NodeId,
+    /// The cluster that it belongs to, or belonged to last.
+    pub cluster: u128,
     pub process: Option<Process<P>>,
     /// Names the boot or join under way; earlier ones are ignored.
     pub token: u64,
@@ -90,6 +92,7 @@ impl<P> Host<P> {
                 .map(|mirror| Platter::new(format!("disk {mirror} of host {number}")))
                 .collect(),
             node: NodeId::NONE,
+            cluster: 0,
             process: None,
             token: 0,
             nonce: None,
@@ -151,9 +154,9 @@ impl<P: Program> World<P> {
 
     fn could_not_open(&mut self, host: usize, error: &OpenError) {
         self.tell(|| format!("host {host} can't open its disks: {error}"));
-        let mood = self.hosts[host].disk;
+        let (mood, lies) = (self.hosts[host].disk, self.settings.bugs.acknowledge_before_fsync);
         match error {
-            OpenError::Unreadable { .. } if mood.rotten => self.replace(host),
+            OpenError::Unreadable { .. } if mood.rotten || lies => self.replace(host),
             OpenError::Io { .. } | OpenError::Full { .. } if mood.failing => {
                 self.plan_boot(host, self.now + 300 * MILLI);
             }
@@ -169,7 +172,7 @@ impl<P: Program> World<P> {
         peers: Vec<PeerAddress>,
     ) {
         let identity = recovery.identity.as_ref().expect("an identity was written before");
-        let node = identity.node;
+        let (node, cluster) = (identity.node, identity.cluster);
         self.homes.insert(node, host);
         for note in &recovery.notes {
             self.tell(|| format!("host {host} recovers: {note}"));
@@ -180,7 +183,7 @@ impl<P: Program> World<P> {
         let start = self.name();
         self.tell(|| format!("host {host} starts as node {node}"));
         let this = &mut self.hosts[host];
-        (this.node, this.nonce, this.hindered) = (node, None, self.now);
+        (this.node, this.cluster, this.nonce, this.hindered) = (node, cluster, None, self.now);
         this.disk.failing = this.disk.broken;
         let config = Config {
             addresses: this.addresses.clone(),
@@ -453,6 +456,19 @@ impl<P: Program> World<P> {
         reasons
     }
 
+    /// What every node knows of every group goes into the story.
+    pub fn describe(&mut self) {
+        for host in 0..self.hosts.len() {
+            let this = &self.hosts[host];
+            let (node, now) = (this.node, this.clock.monotonic(self.now));
+            let lines =
+                this.process.as_ref().map(|process| process.program.describe(now)).unwrap_or_default();
+            for line in lines {
+                self.tell(|| format!("host {host} (node {node}) knows {line}"));
+            }
+        }
+    }
+
     /// The groups that haven't been applied equally far wherever they are kept, with how far where.
     pub fn unequal(&self) -> Vec<String> {
         let mut applied: BTreeMap<GroupId, Vec<(ReplicaId, Index)>> = BTreeMap::new();
@@ -477,6 +493,7 @@ fn source_of(input: &Input) -> (u8, u64) {
         Input::Connected { client: id, .. }
         | Input::Received { client: id, .. }
         | Input::Backlog { client: id, .. }
+        | Input::Finished { client: id }
         | Input::Closed { client: id } => client(id),
         Input::PeerUp { node } | Input::PeerDown { node } | Input::Peer { from: node, .. } => {
             (1, node.0.into())

@@ -3,7 +3,7 @@
 
 use super::{Event, MILLI, Program, SECOND, World};
 use base::{NodeId, Rng};
-use node::api::{Config, Input, JoinReply, JoinRequest};
+use node::api::{Config, Input, JoinReply, JoinRequest, PeerAddress};
 use storage::Op;
 
 impl<P: Program> World<P> {
@@ -15,6 +15,16 @@ impl<P: Program> World<P> {
             self.tell(|| format!("host {host} founds the cluster"));
             return self.settle(host, &ops, Vec::new());
         }
+        let this = &self.hosts[host];
+        if self.settings.bugs.wiped_under_old_name && this.node != NodeId::NONE {
+            let others =
+                self.hosts.iter().filter(|other| other.node != this.node && other.node != NodeId::NONE);
+            let peers = others
+                .map(|other| PeerAddress { node: other.node, address: other.addresses.peer.clone() })
+                .collect();
+            let ops = P::join(this.cluster, this.node);
+            return self.settle(host, &ops, peers);
+        }
         let this = &mut self.hosts[host];
         this.nonce = Some(number(&mut this.rng));
         let token = this.token;
@@ -22,7 +32,7 @@ impl<P: Program> World<P> {
     }
 
     /// Writes an identity and starts with it.
-    fn settle(&mut self, host: usize, ops: &[Op], peers: Vec<node::api::PeerAddress>) {
+    fn settle(&mut self, host: usize, ops: &[Op], peers: Vec<PeerAddress>) {
         let written = match self.open(host) {
             Ok((mut store, _)) => store.write(ops).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
@@ -78,9 +88,7 @@ impl<P: Program> World<P> {
         match reply {
             JoinReply::Welcome { cluster, node, peers } => {
                 self.tell(|| format!("host {host} is welcome as node {node}"));
-                let old = self.hosts[host].node;
-                let keeps_old = self.settings.bugs.wiped_under_old_name && old != NodeId::NONE;
-                self.settle(host, &P::join(cluster, if keeps_old { old } else { node }), peers);
+                self.settle(host, &P::join(cluster, node), peers);
             }
             JoinReply::Refused(why) => self.tell(|| format!("host {host} is refused: {why}")),
         }

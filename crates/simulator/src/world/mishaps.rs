@@ -1,8 +1,8 @@
 //! What goes wrong with one host: it loses power, is killed, paused, or robbed of its disk; its clocks jump; its disk
 //! slows down, hangs, fills up, fails, rots.
 
-use super::{MILLI, Program, World};
-use base::NodeId;
+use super::{MILLI, Probe, Program, World};
+use base::{GroupId, NodeId};
 use node::api::Input;
 
 impl<P: Program> World<P> {
@@ -14,6 +14,34 @@ impl<P: Program> World<P> {
     /// Whether a process runs there and isn't paused.
     pub(crate) fn is_running(&self, host: usize) -> bool {
         self.hosts[host].process.is_some() && !self.hosts[host].is_paused()
+    }
+
+    /// The host that leads a group, if one does; the one of the latest term, should several believe it.
+    pub(crate) fn leader_of(&self, group: GroupId) -> Option<usize> {
+        self.copies_of(group)
+            .filter(|(_, probe)| probe.leads)
+            .max_by_key(|(_, probe)| probe.term)
+            .map(|(host, _)| host)
+    }
+
+    /// The hosts that keep a copy and don't lead, the one that is furthest on first.
+    pub(crate) fn followers_of(&self, group: GroupId) -> Vec<usize> {
+        let mut followers: Vec<(usize, Probe)> =
+            self.copies_of(group).filter(|(_, probe)| !probe.leads).collect();
+        followers.sort_by_key(|(_, probe)| std::cmp::Reverse(probe.last));
+        followers.into_iter().map(|(host, _)| host).collect()
+    }
+
+    fn copies_of(&self, group: GroupId) -> impl Iterator<Item = (usize, Probe)> {
+        self.hosts.iter().enumerate().filter_map(move |(number, host)| {
+            let mut found = None;
+            host.process.as_ref()?.program.probe(&mut |probe| {
+                if probe.group == group {
+                    found = Some((number, probe));
+                }
+            });
+            found
+        })
     }
 
     /// The power goes: what wasn't synced is lost, kept or torn, and nobody tells the others.

@@ -3,6 +3,7 @@
 use base::{Core, GroupId, Index, NodeId, Time, UnixMillis};
 use node::Node;
 use node::api::{Config, Effect, Input, PeerAddress};
+use node::overview::GroupOverview;
 use storage::{Op, Recovery};
 
 pub use node::look::Probe;
@@ -27,6 +28,8 @@ pub trait Program: Core<Input = Input, Effect = Effect> + Sized {
     fn digests(&self) -> Vec<(GroupId, Index, u64)>;
     /// Why it isn't ready; nothing if it is.
     fn not_ready(&self, now: Time) -> Vec<String>;
+    /// What it knows of every group, a line each, for people.
+    fn describe(&self, now: Time) -> Vec<String>;
 }
 
 impl Program for Node {
@@ -64,4 +67,23 @@ impl Program for Node {
             (false, false) => overview.not_ready,
         }
     }
+
+    fn describe(&self, now: Time) -> Vec<String> {
+        self.overview(now).groups.iter().map(describe_group).collect()
+    }
+}
+
+fn describe_group(group: &GroupOverview) -> String {
+    let copies: Vec<String> = group
+        .copies
+        .iter()
+        .map(|copy| format!("{}{}", copy.replica, if copy.voter { "" } else { " (learner)" }))
+        .collect();
+    let own = group.own.map_or("no own copy".into(), |own| {
+        let leads = if own.leads { ", leads" } else { "" };
+        format!("last {}, committed {}, applied {}{leads}", own.last.0, own.committed.0, own.applied.0)
+    });
+    let leader = group.leader.map_or("nobody".into(), |node| format!("node {node}"));
+    let (name, term) = (group.group, group.term.0);
+    format!("{name}: term {term}, led by {leader}, copies [{}], {own}", copies.join(", "))
 }

@@ -385,9 +385,12 @@ impl Replica {
         hub.heard_of_leader(self.group, term, leader.map(|replica| replica.node));
         self.stop_serving(hub);
         self.housekeeping = false;
-        if self.raft.is_leader() {
-            return;
+        if !self.raft.is_leader() {
+            self.strand_reads(hub);
         }
+    }
+
+    fn strand_reads(&mut self, hub: &mut Hub) {
         let mut stranded: Vec<Read> = std::mem::take(&mut self.rounds).into_values().collect();
         stranded.extend(std::mem::take(&mut self.reads).into_values().flatten());
         for read in stranded {
@@ -415,8 +418,9 @@ impl Replica {
                 if *first.key() > entry.index {
                     break;
                 }
+                // A majority was asked already; to ask again would let what came behind it in its lane overtake it.
                 for read in first.remove() {
-                    self.attempt(hub, read);
+                    self.answer(hub, read);
                 }
             }
         }
@@ -484,13 +488,29 @@ impl Replica {
     pub(crate) fn forget_inflight(&mut self, hub: &mut Hub) {
         for inflight in std::mem::take(&mut self.inflight) {
             for waiter in inflight.waiters {
-                hub.tell(self.group, waiter, Verdict::Unknown);
+                // What has a name in a session can be asked again: the group knows whether it was done.
+                let named = matches!(waiter, Waiter::Remote { .. });
+                let verdict = if named { Verdict::Elsewhere(None) } else { Verdict::Unknown };
+                hub.tell(self.group, waiter, verdict);
             }
             for (_, read) in inflight.reads {
                 hub.tell(self.group, read.waiter, Verdict::Elsewhere(None));
             }
         }
         self.housekeeping = false;
+    }
+
+    /// This copy is no more, perhaps between two flushes: whoever waits for something here is told to look elsewhere.
+    pub(crate) fn abandon(&mut self, hub: &mut Hub) {
+        self.stop_serving(hub);
+        if !self.batch.is_empty() {
+            let batch = self.batch.finish(self.last_time, 0);
+            let (waiters, reads) =
+                (std::mem::take(&mut self.batch_waiters), std::mem::take(&mut self.batch_reads));
+            self.hand_back(hub, &batch, waiters, reads);
+        }
+        self.forget_inflight(hub);
+        self.strand_reads(hub);
     }
 
     // Keeping house.

@@ -105,14 +105,15 @@ impl Node {
     /// Forgets a copy, on disk too, and that its generation must never come again.
     pub(crate) fn drop_copy(&mut self, group: GroupId, id: ReplicaId) {
         self.note_generation(group, id.generation);
-        self.hub.disk_ops.push(DiskOp::DropReplica { group });
         let identity = Identity {
             cluster: self.cluster,
             node: self.hub.me,
             start: self.hub.session.start,
             settings: write_generations(&self.generations),
         };
+        // In this order: of one write, a power cut may leave the beginning.
         self.hub.disk_ops.push(DiskOp::Identity(identity));
+        self.hub.disk_ops.push(DiskOp::DropReplica { group });
         self.replicas[group.0 as usize] = Copy::None;
     }
 

@@ -101,5 +101,7 @@ fn a_node_that_stops_is_given_nothing_back() {
     for (before, after) in before.iter().zip(&after) {
         assert!(after - before <= 1, "{before} {after}");
     }
-    assert!(world.overview(1).groups.iter().all(|group| group.leader.is_some_and(|node| node != NodeId(leader))));
+    assert!(
+        world.overview(1).groups.iter().all(|group| group.leader.is_some_and(|node| node != NodeId(leader)))
+    );
 }

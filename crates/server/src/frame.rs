@@ -127,6 +127,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_bytes_of_a_frame_are_those_of_version_1() {
+        // The checksum is the one that RFC 3720 gives for 32 zero bytes.
+        assert_eq!(header(&[0; 32]), [32, 0, 0, 0, 0xaa, 0x36, 0x91, 0x8a]);
+    }
+
     #[tokio::test]
     async fn a_flipped_bit_is_noticed() {
         let mut stream = framed(b"something");

@@ -5,6 +5,10 @@ use server::cli::{Cli, Command};
 use server::{check, logging, serve, status};
 use std::process::ExitCode;
 
+/// The engine allocates for every key and every batch of replies: a tenth of its time with the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(options) => match options.settle() {

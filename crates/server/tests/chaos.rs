@@ -15,9 +15,26 @@ const WITHOUT_SUCCESS_MAX: Duration = Duration::from_secs(3);
 /// Clients through every node.
 const EACH: usize = 2;
 
+/// So little log that groups compact theirs all the time, and whoever was away a moment is sent snapshots in pieces.
+const TINY_LOGS: [&str; 8] = [
+    "--log-bytes-max",
+    "8kb",
+    "--log-cache-bytes",
+    "2kb",
+    "--snapshot-chunk-bytes",
+    "1kb",
+    "--segment-bytes",
+    "256kb",
+];
+
+/// How often each node is killed: more in a soak (`SIHAI_CHAOS_ROUNDS=100`).
+fn rounds_wanted() -> usize {
+    std::env::var("SIHAI_CHAOS_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
+}
+
 /// The same node again, in its directory.
-fn again(node: &Node, dir: &Dir, number: usize) -> Node {
-    Node::start(node.ports, &["--dir", &dir.at(&number.to_string())])
+fn again(node: &Node, dir: &Dir, number: usize, flags: &[&str]) -> Node {
+    Node::start(node.ports, &[&["--dir", &dir.at(&number.to_string())], flags].concat())
 }
 
 /// Prints what people would want to know, and holds it against the bound.
@@ -55,36 +72,41 @@ fn an_empty_cluster_of_three_is_ready_within_two_seconds_of_the_third_join() {
 
 #[test]
 fn kill_9_of_any_node_loses_nothing_and_is_felt_briefly() {
+    kill_each("kill -9", &[]);
+}
+
+#[test]
+fn kill_9_amid_snapshots_loses_nothing_and_is_felt_briefly() {
+    kill_each("kill -9 amid snapshots", &TINY_LOGS);
+}
+
+fn kill_each(what: &str, flags: &[&str]) {
     let _alone = alone();
     let dir = Dir::new("kill-any");
-    let mut nodes = cluster(&dir, 3);
+    let mut nodes = cluster_with(&dir, 3, flags, |_| {});
     let load = Load::start(&nodes, EACH);
     let mut rounds = Vec::new();
-    for victim in 0..3 {
+    for victim in (0..3).cycle().take(3 * rounds_wanted()) {
         load.next_round();
         let killed = Instant::now();
         nodes[victim].kill();
         load.wait_success(|_| true);
-        nodes[victim] = again(&nodes[victim], &dir, victim);
+        nodes[victim] = again(&nodes[victim], &dir, victim, flags);
         nodes[victim].wait_ready();
-        println!(
-            "node {} is ready again {} ms after it was killed",
-            victim + 1,
-            killed.elapsed().as_millis()
-        );
+        println!("{what}: node {} is ready again after {} ms", victim + 1, killed.elapsed().as_millis());
         load.wait_success(|_| true);
         rounds.push((victim, killed, Instant::now()));
     }
     let history = load.conclude(&nodes);
-    println!("kill -9: {}", history.summary());
+    println!("{what}: {}", history.summary());
     let gaps = |of_victim: bool| {
-        rounds
-            .iter()
-            .flat_map(|(victim, from, to)| history.gaps(*from, *to, |home| (home == *victim) == of_victim))
-            .collect()
+        let of_round = |(victim, from, to): &(usize, Instant, Instant)| {
+            history.gaps(*from, *to, |home| (home == *victim) == of_victim)
+        };
+        rounds.iter().flat_map(of_round).collect()
     };
-    judge_gaps("kill -9, clients of the other nodes", gaps(false));
-    judge_gaps("kill -9, clients of the killed node, who go elsewhere", gaps(true));
+    judge_gaps(&format!("{what}, clients of the other nodes"), gaps(false));
+    judge_gaps(&format!("{what}, clients of the killed node, who go elsewhere"), gaps(true));
 }
 
 #[test]
@@ -95,7 +117,7 @@ fn a_node_that_is_stopped_for_four_seconds_never_answers_from_the_past() {
     let load = Load::start(&nodes, EACH);
     let mut rounds = Vec::new();
     // Of three nodes, each leads a third of the keys: two rounds stop leaders as well as followers.
-    for victim in [0, 2] {
+    for victim in [0, 2].into_iter().cycle().take(2 * rounds_wanted()) {
         load.next_round();
         let mut questioners: Vec<Client> = (0..load.seen().len()).map(|_| nodes[victim].client()).collect();
         for client in &mut questioners {
@@ -139,7 +161,7 @@ fn all_nodes_killed_at_once_lose_nothing_and_serve_again_soon() {
     let dir = Dir::new("kill-all");
     let mut nodes = cluster(&dir, 3);
     let load = Load::start(&nodes, EACH);
-    for round in 0..2 {
+    for round in 0..2 * rounds_wanted() {
         load.next_round();
         for node in &mut nodes {
             node.kill();
@@ -151,7 +173,7 @@ fn all_nodes_killed_at_once_lose_nothing_and_serve_again_soon() {
             }
             // A different one comes last in each round.
             let number = (number + round) % 3;
-            nodes[number] = again(&nodes[number], &dir, number);
+            nodes[number] = again(&nodes[number], &dir, number, &[]);
         }
         load.wait_success(|_| true);
         let took = majority.elapsed();
@@ -178,7 +200,7 @@ fn a_cut_off_node_refuses_the_majority_goes_on_and_a_healed_node_serves() {
     }
     let load = Load::start(&nodes, EACH);
     let mut rounds = Vec::new();
-    for victim in 0..3 {
+    for victim in (0..3).cycle().take(3 * rounds_wanted()) {
         load.next_round();
         let cut = Instant::now();
         network.cut_off(victim as u32 + 1);

@@ -125,3 +125,37 @@ async fn the_sentence_of_a_refusal_cannot_garble_a_terminal() {
     let dialed = dial(&mut dialer, &Call::Guest, &Secret::none(), [1; 32]).await;
     assert!(matches!(&dialed, Err(HandshakeError::Refused(said)) if said == "[2Jno"), "{dialed:?}");
 }
+
+/// Every message of a conversation with node 2, as hexadecimal digits, one a line.
+async fn overhear(call: Call) -> String {
+    let cluster = 7 << 64 | 3;
+    let (mut dialer, mut near) = duplex(64);
+    let (mut far, mut acceptor) = duplex(64);
+    let secret = Secret::new(&b"open sesame"[..]);
+    let known = secret.clone();
+    let dialing = async move { dial(&mut dialer, &call, &secret, [1; 32]).await };
+    let accepting = async move { accept(&mut acceptor, &node(cluster, 2), &known, [2; 32]).await };
+    let listening = async move {
+        let mut heard = String::new();
+        for (from_dialer, bytes) in [(true, 64), (false, 60), (true, 32), (false, 33)] {
+            let mut message = vec![0; bytes];
+            let (from, to) = if from_dialer { (&mut near, &mut far) } else { (&mut far, &mut near) };
+            from.read_exact(&mut message).await.expect("it is said");
+            to.write_all(&message).await.expect("it is heard");
+            message.iter().for_each(|byte| heard += &format!("{byte:02x}"));
+            heard += "\n";
+        }
+        heard
+    };
+    let (dialed, accepted, heard) = tokio::join!(dialing, accepting, listening);
+    assert_eq!(dialed.expect("it is welcome").cluster, cluster);
+    accepted.expect("it is welcome");
+    heard
+}
+
+#[tokio::test]
+async fn the_bytes_of_whole_handshakes_are_those_of_version_1() {
+    let call = Call::Member { me: node(7 << 64 | 3, 1), to: NodeId(2) };
+    assert_eq!(overhear(call).await, include_str!("golden/member-1.hex"));
+    assert_eq!(overhear(Call::Guest).await, include_str!("golden/guest-1.hex"));
+}

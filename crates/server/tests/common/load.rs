@@ -100,28 +100,29 @@ impl Load {
         load
     }
 
-    /// Waits until each client whose node is `concerned` has had a success from now on; how long the last took.
-    pub fn wait_success(&self, concerned: impl Fn(usize) -> bool) -> Duration {
-        let begun = Instant::now();
-        let before: Vec<u64> =
-            self.shared.successes.iter().map(|count| count.load(Ordering::SeqCst)).collect();
+    /// Waits until each client whose node is `concerned` has had a success from now on.
+    pub fn wait_success(&self, concerned: impl Fn(usize) -> bool) {
+        // One may have been on its way.
+        self.wait_successes(2, concerned);
+    }
+
+    fn wait_successes(&self, wanted: u64, concerned: impl Fn(usize) -> bool) {
+        let count = |number: usize| self.shared.successes[number].load(Ordering::SeqCst);
+        let before: Vec<u64> = (0..self.shared.successes.len()).map(count).collect();
         let homes = self.shared.ports.len();
         super::wait_for("successes of all clients", || {
             self.watch();
-            let all = before.iter().enumerate().all(|(number, before)| {
-                // One may have been on its way.
-                !concerned(number % homes)
-                    || self.shared.successes[number].load(Ordering::SeqCst) > before + 1
-            });
-            all.then_some(())
+            let has_enough = |(number, before): (usize, &u64)| {
+                !concerned(number % homes) || count(number) >= before + wanted
+            };
+            before.iter().enumerate().all(has_enough).then_some(())
         });
-        begun.elapsed()
     }
 
-    /// Every client whose node answers goes back to it, and all have success again.
+    /// Every client goes back to its own node, and all work for a while.
     pub fn next_round(&self) {
         self.shared.round.fetch_add(1, Ordering::SeqCst);
-        self.wait_success(|_| true);
+        self.wait_successes(100, |_| true);
     }
 
     /// A client that found a promise broken says so itself.

@@ -100,8 +100,14 @@ impl<D: Disk> Store<D> {
 
     fn try_write<'o>(&mut self, ops: impl Iterator<Item = &'o Op> + Clone) -> Result<Report, WriteError> {
         self.doomed.clear();
+        let mut done = false;
         for op in ops.clone() {
             self.write_chunks(op)?;
+            done |= matches!(op, Op::SnapshotDone { .. });
+        }
+        if done {
+            // Once for all of them: a node begins with a snapshot of every group.
+            self.mirrors.each("naming a snapshot", |mirror| mirror.disk.sync_directory())?;
         }
         let (mut bound, mut appends, mut copies) = (0, false, false);
         for op in ops.clone() {
@@ -149,10 +155,7 @@ impl<D: Disk> Store<D> {
                 invariant!("a snapshot that is done has all its chunks", whole, "{group}, {}", snapshot.id());
                 self.unsynced_bytes.remove(&key);
                 self.open_snapshot(key)?;
-                self.mirrors.each("syncing a snapshot", |mirror| {
-                    mirror.snapshots[&key].sync_data()?;
-                    mirror.disk.sync_directory()
-                })
+                self.mirrors.each("syncing a snapshot", |mirror| mirror.snapshots[&key].sync_data())
             }
             _ => Ok(()),
         }

@@ -42,6 +42,8 @@ pub struct Member {
     pub disk: MemoryDisk,
     /// Whether its disk answers.
     pub disk_hangs: bool,
+    /// Whether its process stands still; what comes for it waits.
+    pub paused: bool,
     /// How far its wall clock is ahead of the others'.
     pub clock_ahead_ms: u64,
     /// What it noted.
@@ -161,6 +163,7 @@ impl World {
             node: None,
             disk,
             disk_hangs: false,
+            paused: false,
             clock_ahead_ms: 0,
             notes: Vec::new(),
             stopped: false,
@@ -370,7 +373,8 @@ impl World {
 
     /// To the next moment at which something happens by itself, or to `end`.
     fn advance(&mut self, end: Time) {
-        let running = self.members.values().filter_map(|member| member.node.as_ref());
+        let running =
+            self.members.values().filter(|member| !member.paused).filter_map(|member| member.node.as_ref());
         let next = running.filter_map(Node::deadline).min().unwrap_or(end);
         self.now =
             next.clamp(self.now + Duration::from_micros(1), end.max(self.now + Duration::from_micros(1)));
@@ -410,6 +414,9 @@ impl World {
             member.inbox.clear();
             return false;
         };
+        if member.paused {
+            return false;
+        }
         if member.inbox.is_empty() && node.deadline().is_none_or(|at| at > now) {
             return false;
         }

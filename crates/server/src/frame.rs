@@ -16,6 +16,8 @@ pub const BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const HEADER_BYTES: usize = 8;
 /// How much is read at once, at least.
 const READ_BYTES: usize = 64 * 1024;
+/// Shorter bodies are copied out of the buffer.
+const COPIED_BYTES_MAX: usize = READ_BYTES / 4;
 
 /// What comes before `body`.
 pub fn header(body: &[u8]) -> [u8; HEADER_BYTES] {
@@ -67,7 +69,8 @@ impl FrameReader {
         Self { buffer: BytesMut::new(), bytes_max }
     }
 
-    /// The next whole frame, without copying it, if there is one.
+    /// The next whole frame, if there is one. A large one isn't copied; a small one is, because something of it may be
+    /// kept for long (an entry in a log's cache), and must not keep the whole buffer.
     pub fn cut(&mut self) -> Result<Option<Bytes>, FrameError> {
         let Some(mut header) = self.buffer.get(..HEADER_BYTES) else { return Ok(None) };
         let (bytes, checksum) = (header.get_u32_le() as usize, header.get_u32_le());
@@ -80,7 +83,13 @@ impl FrameReader {
             return Ok(None);
         }
         self.buffer.advance(HEADER_BYTES);
-        let body = self.buffer.split_to(bytes).freeze();
+        let body = if bytes < COPIED_BYTES_MAX {
+            let body = Bytes::copy_from_slice(&self.buffer[..bytes]);
+            self.buffer.advance(bytes);
+            body
+        } else {
+            self.buffer.split_to(bytes).freeze()
+        };
         if crc32c::crc32c(&body) == checksum { Ok(Some(body)) } else { Err(FrameError::Damaged) }
     }
 
@@ -138,6 +147,16 @@ mod tests {
         let mut stream = framed(b"something");
         *stream.last_mut().expect("not empty") ^= 4;
         assert!(matches!(cut(&stream, 100).await, Err(FrameError::Damaged)));
+    }
+
+    #[tokio::test]
+    async fn a_small_frame_that_is_kept_does_not_keep_the_buffer() {
+        let mut reader = FrameReader::new(BYTES_MAX);
+        assert!(reader.fill(&mut &framed(b"kept")[..]).await.expect("it can be read"));
+        let kept = reader.cut().expect("nothing is wrong with it").expect("it is whole");
+        let capacity = reader.buffer.capacity();
+        assert!(reader.buffer.try_reclaim(capacity + 1), "the room of what was cut is used again");
+        assert_eq!(kept, &b"kept"[..]);
     }
 
     #[tokio::test]

@@ -142,7 +142,8 @@ impl<D: Disk> Store<D> {
             None => self.write_all(writes.iter().flat_map(|(_, ops)| ops)),
             Some(_) => Err(behind_a_refused_one()),
         };
-        let alone = self.refused.is_some() || (writes.len() > 1 && matches!(together, Err(WriteError::Full(_))));
+        let alone =
+            self.refused.is_some() || (writes.len() > 1 && matches!(together, Err(WriteError::Full(_))));
         for (token, ops) in writes {
             let result = if alone { self.write_in_order(*token, ops) } else { together.clone() };
             if matches!(result, Err(WriteError::Full(_))) {

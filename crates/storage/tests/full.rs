@@ -54,7 +54,9 @@ fn what_is_durable_is_a_beginning_of_what_was_asked_for_also_when_the_disk_is_fu
         out.iter()
             .map(|completion| match completion {
                 DiskCompletion::Written { token, .. } => (token.0, true),
-                DiskCompletion::Failed { token, failure: Failure::Write(WriteError::Full(_)) } => (token.0, false),
+                DiskCompletion::Failed { token, failure: Failure::Write(WriteError::Full(_)) } => {
+                    (token.0, false)
+                }
                 other => panic!("{other:?}"),
             })
             .collect()

@@ -45,6 +45,14 @@ impl RealDisk {
     }
 }
 
+/// Whether there is nothing in a directory yet, or no directory. Whoever can't tell takes it for one that is used.
+pub fn is_new(path: &Path) -> bool {
+    match std::fs::read_dir(path) {
+        Ok(mut files) => files.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }

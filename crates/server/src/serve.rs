@@ -34,6 +34,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_secs(1);
 /// A look at everything takes too long for every flush.
 const LOOK_PAUSE: Duration = Duration::from_millis(2);
+/// The length of a new directory's first segment, which holds little more than whose it is.
+const FIRST_SEGMENT_BYTES: u64 = 256 << 10;
 /// How long the name of a member to join may take to resolve when only our own address is wanted.
 const RESOLVE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -65,7 +67,10 @@ async fn live(mut settings: Settings, clients_max: usize, started: Time) -> Resu
     let mut signals = Signals::listen()?;
     let desk = Desk::default();
     let ports = open_ports(&settings, &desk)?;
-    let (store, recovery) = open_store(&settings)?;
+    // A new directory is opened again once it is known whose it is: nothing large is allocated, and then read, before.
+    let is_new = settings.dirs.iter().all(|dir| disk::is_new(dir));
+    let segment_bytes = if is_new { FIRST_SEGMENT_BYTES } else { settings.segment_bytes };
+    let (store, recovery) = open_store(&settings, segment_bytes)?;
     let begun = tokio::select! {
         begun = begin(&settings, &ports, clients_max, store, recovery) => begun?,
         () = signals.next() => return Ok(()),
@@ -159,12 +164,9 @@ fn open_ports(settings: &Settings, desk: &Desk) -> Result<Ports, String> {
     opened().map_err(|error| format!("the ports can't be served: {error}"))
 }
 
-fn open_store(settings: &Settings) -> Result<(Store<RealDisk>, Recovery), String> {
-    let options = storage::Options {
-        segment_bytes: settings.segment_bytes,
-        salt: crate::chance::u64() as u32,
-        ..storage::Options::default()
-    };
+fn open_store(settings: &Settings, segment_bytes: u64) -> Result<(Store<RealDisk>, Recovery), String> {
+    let options =
+        storage::Options { segment_bytes, salt: crate::chance::u64() as u32, ..storage::Options::default() };
     let disks = settings.dirs.iter().map(RealDisk::new).collect();
     let (store, recovery) = Store::open(disks, options).map_err(|error| error.to_string())?;
     for note in &recovery.notes {
@@ -255,7 +257,7 @@ fn write_identity(
 ) -> Result<(Store<RealDisk>, Recovery), String> {
     store.write(&ops).map_err(|error| format!("the directory can't be given to a node: {error}"))?;
     drop(store);
-    open_store(settings)
+    open_store(settings, settings.segment_bytes)
 }
 
 /// This machine's address as the members to join, or others, see it; of interest only where all addresses are bound.

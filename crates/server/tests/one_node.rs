@@ -7,12 +7,23 @@ use common::{Client, Dir, Node, Ports, bulk, ok, request, run, wait_for};
 use node::resp::Frame;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn node(dir: &Dir) -> Node {
     let mut node = Node::start(Ports::free(), &["--dir", &dir.at("data")]);
     node.wait_ready();
     node
+}
+
+#[test]
+fn a_new_node_is_ready_in_well_under_a_second() {
+    let dir = Dir::new("quick");
+    let begun = Instant::now();
+    let node = node(&dir);
+    let took = begun.elapsed();
+    println!("ready {} ms after its start in a new directory", took.as_millis());
+    // On a machine of its own; others run their tests beside this one.
+    assert!(took < Duration::from_secs(3), "{took:?}: {}", node.said());
 }
 
 #[test]

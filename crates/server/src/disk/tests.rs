@@ -1,4 +1,4 @@
-use super::{RealDisk, spawn};
+use super::{RealDisk, is_new, spawn};
 use base::log::Payload;
 use base::{Entry, GroupId, Index, ReplicaId, Term};
 use bytes::Bytes;
@@ -61,4 +61,14 @@ fn two_real_directories_mirror_each_other_and_a_lost_one_comes_back() {
     let (_store, recovery) = Store::open(vec![RealDisk::new(dir.join("a"))], options()).unwrap();
     assert_eq!(recovery.groups[&GROUP].entries.len(), 100);
     std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_directory_is_new_until_something_is_in_it() {
+    let dir = crate::test_dir("new");
+    assert!(is_new(&dir));
+    assert!(is_new(&dir.join("missing")));
+    std::fs::write(dir.join("lock"), "").expect("it can be written");
+    assert!(!is_new(&dir));
+    assert!(!is_new(&dir.join("lock")), "a file is no directory");
 }

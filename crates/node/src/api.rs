@@ -228,6 +228,8 @@ pub struct Config {
     pub log_bytes_max: u64,
     /// How many entries a group keeps in memory for followers that lag a little.
     pub log_cache_bytes: u64,
+    /// About how many bytes of entries one message between copies carries; at least one entry, however large.
+    pub append_bytes_max: usize,
     /// How large a piece of a snapshot is, about.
     pub snapshot_chunk_bytes: usize,
     /// Bytes of replies that may wait for one client before it is hung up on.
@@ -273,6 +275,7 @@ impl Default for Config {
             clock_skew_max: Duration::from_millis(500),
             log_bytes_max: 64 << 20,
             log_cache_bytes: 4 << 20,
+            append_bytes_max: 1 << 20,
             snapshot_chunk_bytes: 1 << 20,
             client_output_bytes_max: 256 << 20,
             client_pending_max: 16_384,

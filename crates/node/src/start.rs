@@ -207,6 +207,7 @@ impl Node {
             heartbeat_interval: config.heartbeat_interval,
             clock_drift_permille: config.clock_drift_permille,
             lease_reads: config.lease_reads,
+            append_bytes_max: config.append_bytes_max,
             #[cfg(feature = "bugs")]
             bugs: config.bugs.raft,
             ..raft::Config::new(id, seed)

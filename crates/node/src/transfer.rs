@@ -103,7 +103,7 @@ impl Replica {
     /// A bug on purpose: the snapshot says to reach one entry further than it does.
     #[cfg(feature = "bugs")]
     fn mislabel(&mut self, index: Index) -> Index {
-        let shifted = self.machine.bugs.snapshot_drops_entry && self.raft.commit_index() > index;
+        let shifted = self.machine.bugs.snapshot_drops_entry && self.raft.last_index() > index;
         if shifted { index.next() } else { index }
     }
 

@@ -152,7 +152,8 @@ impl Node {
         if !self.loading || !self.view.known {
             return;
         }
-        let waited = self.hub.now.since(self.started) > self.hub.patience();
+        // A voter keeps quiet for one election timeout, and may then wait for two and be beaten once.
+        let waited = self.hub.now.since(self.started) > self.hub.patience() * 2;
         let decided = |group: GroupId| {
             let copy = &self.replicas[group.0 as usize];
             let led = self.leader_of(group).is_some();

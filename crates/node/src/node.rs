@@ -414,7 +414,7 @@ impl Core for Node {
             if let Some(at) = replica.raft.deadline() {
                 first = first.min(at);
             }
-            if let Some(at) = replica.next_expiry().filter(|_| !self.hub.clock_off) {
+            if let Some(at) = replica.next_expiry(self.hub.now).filter(|_| !self.hub.clock_off) {
                 first = first.min(self.hub.clock.when(at));
             }
         }

@@ -10,7 +10,9 @@ use crate::op::{BatchReader, BatchWriter, Op, Provenance, decode_op, encode_op};
 use crate::serve::Served;
 use crate::transfer::{Install, Taking};
 use crate::wire::PeerMessage;
-use base::{Core, Entry, GroupId, Index, NodeId, Outbox, Payload, ReplicaId, Term, Time, UnixMillis};
+use base::{
+    Core, Duration, Entry, GroupId, Index, NodeId, Outbox, Payload, ReplicaId, Term, Time, UnixMillis,
+};
 use bytes::Bytes;
 use raft::{Effect, Input, Raft, ReadRefusal};
 use std::collections::{BTreeMap, VecDeque};
@@ -18,6 +20,9 @@ use storage::Op as DiskOp;
 
 /// A batch is proposed before the next flush once it is this large.
 const BATCH_BYTES: usize = 1 << 20;
+
+/// After a refused proposal (leadership is being handed over, or too much waits), for so long nothing expires.
+const REST: Duration = Duration::from_millis(25);
 
 /// Keys that one logged decision removes at most.
 const EXPIRE_KEYS_MAX: usize = 1000;
@@ -57,6 +62,8 @@ pub struct Replica {
     pub(crate) snapshot_bytes: u64,
     /// Whether a membership that was applied here had this copy in it.
     pub(crate) was_member: bool,
+    /// No decision of its own is proposed before this: the last one was refused.
+    rests_until: Time,
     /// When a follower last asked for a piece of the present snapshot.
     pub(crate) piece_served_at: Time,
     /// The term of the last entry applied.
@@ -109,6 +116,7 @@ impl Replica {
             install: None,
             snapshot_bytes: 0,
             was_member: false,
+            rests_until: Time::ZERO,
             piece_served_at: Time::ZERO,
             applied_term: Term(0),
         }
@@ -184,6 +192,7 @@ impl Replica {
     /// The batch was not proposed: each operation may be done by another leader, in the same order.
     fn hand_back(&mut self, hub: &mut Hub, batch: &[u8], waiters: Vec<Waiter>, reads: Vec<PlacedRead>) {
         self.housekeeping = false;
+        self.rests_until = hub.now + REST;
         let mut reader = BatchReader::new(batch).expect("the batch was written here");
         let mut reads = reads.into_iter().peekable();
         for (place, waiter) in waiters.into_iter().enumerate() {
@@ -533,7 +542,7 @@ impl Replica {
 
     /// Logs that keys have expired, if some have and this copy leads.
     pub fn expire(&mut self, hub: &mut Hub) {
-        if self.housekeeping || hub.clock_off || !self.serves() {
+        if self.housekeeping || hub.clock_off || hub.now < self.rests_until || !self.serves() {
             return;
         }
         let Some(keyspace) = self.machine.keyspace() else { return };
@@ -578,8 +587,8 @@ impl Replica {
     }
 
     /// When a key of this copy expires next, if it leads.
-    pub fn next_expiry(&self) -> Option<UnixMillis> {
-        if self.housekeeping || !self.serves() {
+    pub fn next_expiry(&self, now: Time) -> Option<UnixMillis> {
+        if self.housekeeping || now < self.rests_until || !self.serves() {
             return None;
         }
         self.machine.keyspace()?.next_expiry()

@@ -76,7 +76,7 @@ impl Lane {
                 self.next_sequence += 1;
                 Ask::Write { sequence, op }
             }
-            Work::Read(query) => Ask::Read { after: self.next_sequence - 1, query },
+            Work::Read(query) => Ask::Read { after: self.next_sequence - 1, again: false, query },
         };
         self.waiting.push_back(Waiting {
             id: self.next_id,
@@ -113,6 +113,9 @@ impl Lane {
         let floor = self.floor();
         let mut due = Vec::new();
         for waiting in self.waiting.iter_mut().skip(self.sent) {
+            if let Ask::Read { again, .. } = &mut waiting.ask {
+                *again = waiting.sent_at.is_some();
+            }
             waiting.sent_at = Some(hub.now);
             due.push(Request {
                 group: self.group,

@@ -118,8 +118,9 @@ impl Replica {
                 None if sequence > self.machine.last_sequence(session) => {}
                 None => hub.tell(self.group, waiter, Verdict::Unknown),
             },
-            Ask::Read { after, query } => {
-                if after > reached {
+            Ask::Read { after, again, query } => {
+                // Frames may arrive in another order than they were sent: what was sent behind it must not come before.
+                if after > reached || (!again && after < served.last) {
                     hub.tell(self.group, waiter, Verdict::Gap);
                     return;
                 }

@@ -95,6 +95,9 @@ pub enum Ask {
     Read {
         /// The sequence of the last write before it; 0 if none.
         after: u64,
+        /// Whether it was sent before: then writes that were sent behind it may be done, and the gateway has seen to it
+        /// that none of them is of its own client.
+        again: bool,
         /// An encoded query.
         query: Bytes,
     },
@@ -236,9 +239,10 @@ impl Encode for Request {
                 to.u64(*sequence);
                 to.bytes(op);
             }
-            Ask::Read { after, query } => {
+            Ask::Read { after, again, query } => {
                 to.u8(2);
                 to.u64(*after);
+                to.bool(*again);
                 to.bytes(query);
             }
         }
@@ -251,7 +255,7 @@ impl Decode for Request {
         let (id, floor) = (from.u64()?, from.u64()?);
         let ask = match from.u8()? {
             1 => Ask::Write { sequence: from.u64()?, op: from.bytes()? },
-            2 => Ask::Read { after: from.u64()?, query: from.bytes()? },
+            2 => Ask::Read { after: from.u64()?, again: from.bool()?, query: from.bytes()? },
             _ => return Err(DecodeError::Invalid("a request")),
         };
         Ok(Self { group, session, id, floor, ask })
@@ -362,8 +366,8 @@ mod tests {
                 leak(format!("03 {lane} 0600000000000000 01 0700000000000000 01000000 77")),
             ),
             (
-                request(Ask::Read { after: 7, query: Bytes::from_static(b"r") }),
-                leak(format!("03 {lane} 0600000000000000 02 0700000000000000 01000000 72")),
+                request(Ask::Read { after: 7, again: true, query: Bytes::from_static(b"r") }),
+                leak(format!("03 {lane} 0600000000000000 02 0700000000000000 01 01000000 72")),
             ),
             (reply(Answer::Done(Bytes::from_static(b"+"))), leak(format!("04 {lane} 01 01000000 2b"))),
             (reply(Answer::NotLeader(None)), leak(format!("04 {lane} 02 00000000"))),

@@ -17,7 +17,7 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     /// The seed to run: a number, or a commit's hash.
-    #[arg(long, required_unless_present = "command")]
+    #[arg(long)]
     seed: Option<Seed>,
     /// Tell the story as it happens.
     #[arg(long, short)]
@@ -52,7 +52,10 @@ fn main() -> ExitCode {
         (Some(Command::Soak(span)), _) => many(&span, false),
         (Some(Command::Ci(span)), _) => many(&span, true),
         (None, Some(Seed(seed))) => one(seed, cli.verbose, cli.style),
-        (None, None) => unreachable!("clap demands a seed or a command"),
+        (None, None) => {
+            eprintln!("say which seed to run (--seed N), or soak or ci to run many; --help tells more");
+            ExitCode::from(2)
+        }
     }
 }
 

@@ -257,7 +257,7 @@ pub fn try_again() -> Bytes {
 /// Perhaps executed.
 pub fn unknown() -> Bytes {
     Bytes::from_static(
-        b"-UNKNOWN the command may have been executed: its shard's leader was lost before it answered; read before you \
-          retry\r\n",
+        b"-UNKNOWN the command may have been executed: no answer came in time (its shard's leader was lost, or is slow); \
+          read before you retry\r\n",
     )
 }

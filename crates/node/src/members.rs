@@ -6,12 +6,16 @@ use crate::hub::Hub;
 use crate::meta::Placement;
 use crate::replica::Replica;
 use base::log::{ConfigStep, Transition};
-use base::{ConfigChange, Duration, Index, ReplicaId};
+use base::{ConfigChange, Duration, Index, ReplicaId, Time};
 use bytes::Bytes;
 use raft::ProgressState;
 
 /// A follower that is this many entries behind, or fewer, has caught up: the rest comes with the next append.
 const CAUGHT_UP_ENTRIES: u64 = 256;
+
+/// A leader whose successor didn't take over leads on for so long before it tries again: nothing is written while
+/// leadership is being handed over.
+const HANDED_REST: Duration = Duration::from_secs(3);
 
 impl Replica {
     /// One step towards the wanted membership, if this copy leads and nothing else is under way.
@@ -73,7 +77,8 @@ impl Replica {
 
     /// Hands leadership to the copy that shall have it, if that one is up to it.
     pub(crate) fn tend_leadership(&mut self, hub: &mut Hub, wanted: &Placement, settle: Duration) {
-        if !self.serves() || self.raft.transferring_to().is_some() {
+        let rests = hub.now.since(self.handed_at) < HANDED_REST && self.handed_at > Time::ZERO;
+        if !self.serves() || rests || self.raft.transferring_to().is_some() {
             return;
         }
         let Some(preferred) = wanted.replicas.first().copied() else { return };
@@ -88,6 +93,7 @@ impl Replica {
             return;
         }
         if self.has_caught_up(hub, preferred) && self.raft.transfer(hub.now, preferred) {
+            self.handed_at = hub.now;
             hub.dirty.push(self.group);
         }
     }

@@ -62,6 +62,8 @@ pub struct Replica {
     pub(crate) snapshot_bytes: u64,
     /// Whether a membership that was applied here had this copy in it.
     pub(crate) was_member: bool,
+    /// When it last began to hand leadership to whom it is meant for.
+    pub(crate) handed_at: Time,
     /// No decision of its own is proposed before this: the last one was refused.
     rests_until: Time,
     /// When a follower last asked for a piece of the present snapshot.
@@ -116,6 +118,7 @@ impl Replica {
             install: None,
             snapshot_bytes: 0,
             was_member: false,
+            handed_at: Time::ZERO,
             rests_until: Time::ZERO,
             piece_served_at: Time::ZERO,
             applied_term: Term(0),

@@ -45,6 +45,8 @@ pub(crate) struct Transfer {
     pub(crate) to: ReplicaId,
     /// When the leader goes on by itself.
     until: Time,
+    /// The successor was told to campaign, since the last beat.
+    is_told: bool,
 }
 
 impl Election {
@@ -362,7 +364,7 @@ impl Raft {
             return true;
         }
         let until = now + self.config.election_timeout;
-        self.election.transfer = Some(Transfer { to, until });
+        self.election.transfer = Some(Transfer { to, until, is_told: false });
         self.renew_lease();
         if let Some(progress) = self.progress.get_mut(&to) {
             progress.is_due = true;
@@ -374,12 +376,22 @@ impl Raft {
     /// Tells the successor to campaign, when it has everything. Its voters are then released from their promises, and
     /// nobody knows for how long such a message may be under way: so there is no lease any more in this term.
     pub(crate) fn make_way_if_caught_up(&mut self) {
-        let Some(transfer) = self.election.transfer else { return };
-        let matched = self.progress.get(&transfer.to).map(crate::Progress::matched);
-        if matched == Some(self.log.last_index()) && !self.election.is_lease_over {
+        let Some(transfer) = &mut self.election.transfer else { return };
+        let to = transfer.to;
+        let matched = self.progress.get(&to).map(crate::Progress::matched);
+        if matched == Some(self.log.last_index()) && !core::mem::replace(&mut transfer.is_told, true) {
             self.election.is_lease_over = true;
             self.renew_lease();
-            self.send(transfer.to, Body::TimeoutNow);
+            self.send(to, Body::TimeoutNow);
+        }
+    }
+
+    /// Tells the successor again with the next beat: it may not have heard, or not been ready (a change of membership
+    /// that it has yet to apply, say).
+    pub(crate) fn remind_successor(&mut self) {
+        if let Some(transfer) = &mut self.election.transfer {
+            transfer.is_told = false;
+            self.make_way_if_caught_up();
         }
     }
 

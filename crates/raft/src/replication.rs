@@ -312,6 +312,7 @@ impl Raft {
         if self.is_leader() && now >= self.next_beat {
             self.next_beat = self.beat_after(now);
             self.send_heartbeats(now);
+            self.remind_successor();
         }
     }
 

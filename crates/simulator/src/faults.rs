@@ -8,7 +8,8 @@
 mod plan;
 
 use crate::world::{MILLI, Program, World};
-use base::GroupId;
+use base::{GroupId, Term};
+use std::collections::BTreeMap;
 
 pub use plan::{Stage, Style, draw};
 
@@ -54,8 +55,11 @@ pub enum Fault {
     Replace(usize),
     /// What befalls the host that leads this group when it begins.
     Leader(GroupId, OnLeader),
-    /// A follower of this group loses power, the last thing that its log has rots, and it starts again while the group's
-    /// leader is cut off: only the leader still has what the follower has lost.
+    /// The same to the next one that is elected, so many milliseconds later.
+    NewLeader(GroupId, OnLeader, u64),
+    /// All followers of this group but one are cut off, so that the newest entries are on that one and the leader alone.
+    /// Then it loses power, the last thing that its log has rots, and it starts again with the others, while the leader is
+    /// cut off: nobody else still has what it has lost.
     RotWhileLeaderIsCutOff(GroupId),
 }
 
@@ -102,21 +106,33 @@ const BETWEEN_LOSSES: u64 = 4_000 * MILLI;
 /// How long such a thing waits for a world that is whole, each time.
 const AGAIN_AFTER: u64 = 300 * MILLI;
 
+/// How long until a new leader is looked for again.
+const LOOK_AGAIN_AFTER: u64 = 7 * MILLI;
+/// How long the first step of a fault in two steps lasts.
+const FIRST_STEP: u64 = 400 * MILLI;
+
 /// Who carries out a plan.
 #[derive(Debug, Default)]
 pub struct Director {
     plan: Vec<Planned>,
     /// What has begun and not ended: what each fault turned out to be.
     active: Vec<Vec<Fault>>,
+    /// Of faults in two steps: what follows.
+    second: Vec<Vec<Fault>>,
     carried_out: usize,
     last_loss: Option<u64>,
+    /// Which faults have found their new leader.
+    aimed: Vec<bool>,
+    /// Of each group: the latest term whose leader something befell as soon as it was elected.
+    struck: BTreeMap<GroupId, Term>,
     stopped: bool,
 }
 
 impl Director {
     /// Carries out `plan`.
     pub fn new(plan: Vec<Planned>) -> Self {
-        Self { active: vec![Vec::new(); plan.len()], plan, ..Self::default() }
+        let none = vec![Vec::new(); plan.len()];
+        Self { active: none.clone(), second: none, aimed: vec![false; plan.len()], plan, ..Self::default() }
     }
 
     /// When each fault begins.
@@ -135,25 +151,63 @@ impl Director {
             return None;
         }
         let planned = self.plan[number].clone();
+        if !self.active[number].is_empty() {
+            // The second step takes the place of the first.
+            self.end(world, number);
+            let second = std::mem::take(&mut self.second[number]);
+            return Some(self.carry_out(world, number, second, planned.lasts));
+        }
         if destroys(&planned.fault) {
             let early = self.last_loss.is_some_and(|last| world.now() < last + BETWEEN_LOSSES);
             if early || !world.not_ready().is_empty() {
                 return Some((world.now() + AGAIN_AFTER, true));
             }
-            self.last_loss = Some(world.now());
         }
-        let faults = resolve(world, &planned.fault);
-        if faults.is_empty() {
+        if let Fault::NewLeader(group, _, delay_ms) = planned.fault
+            && !std::mem::replace(&mut self.aimed[number], true)
+        {
+            let struck = self.struck.entry(group).or_default();
+            match world.leader_of(group) {
+                Some((_, term)) if term > *struck => {
+                    *struck = term;
+                    return Some((world.now() + delay_ms * MILLI, true));
+                }
+                _ => {
+                    self.aimed[number] = false;
+                    return Some((world.now() + LOOK_AGAIN_AFTER, true));
+                }
+            }
+        }
+        let (first, second) = resolve(world, &planned.fault);
+        if first.is_empty() {
             // Nobody leads at the moment.
             return Some((world.now() + AGAIN_AFTER, true));
         }
+        if destroys(&planned.fault) {
+            self.last_loss = Some(world.now());
+        }
         self.carried_out += 1;
+        if second.is_empty() {
+            return Some(self.carry_out(world, number, first, planned.lasts));
+        }
+        self.second[number] = second;
+        self.carry_out(world, number, first, FIRST_STEP);
+        Some((world.now() + FIRST_STEP, true))
+    }
+
+    fn carry_out<P: Program>(
+        &mut self,
+        world: &mut World<P>,
+        number: usize,
+        faults: Vec<Fault>,
+        lasts: u64,
+    ) -> (u64, bool) {
         for fault in &faults {
-            world.tell(|| format!("{fault:?} for {} ms", planned.lasts / MILLI));
-            break_it(world, fault, planned.lasts);
+            world.tell(|| format!("{fault:?} for {} ms", lasts / MILLI));
+            break_it(world, fault, lasts);
         }
         self.active[number] = faults;
-        Some((world.now() + planned.lasts, false))
+        (world.now() + lasts, false)
     }
 
     /// Ends a fault.
@@ -179,16 +233,22 @@ fn destroys(fault: &Fault) -> bool {
     matches!(fault, Fault::Rot(..) | Fault::Replace(_) | Fault::RotWhileLeaderIsCutOff(_))
 }
 
-/// What a fault turns out to be when it begins.
-fn resolve<P: Program>(world: &World<P>, fault: &Fault) -> Vec<Fault> {
+/// What a fault turns out to be when it begins, and in a second step.
+fn resolve<P: Program>(world: &World<P>, fault: &Fault) -> (Vec<Fault>, Vec<Fault>) {
     match fault {
-        Fault::Leader(group, what) => world.leader_of(*group).map(|host| what.on(host)).into_iter().collect(),
-        Fault::RotWhileLeaderIsCutOff(group) => {
-            let Some(leader) = world.leader_of(*group) else { return Vec::new() };
-            let Some(&follower) = world.followers_of(*group).first() else { return Vec::new() };
-            vec![Fault::Cut { side: vec![leader], both: true, breaks: true }, Fault::Rot(follower, 1)]
+        Fault::Leader(group, what) | Fault::NewLeader(group, what, _) => {
+            (world.leader_of(*group).map(|(host, _)| what.on(host)).into_iter().collect(), Vec::new())
         }
-        fault => vec![fault.clone()],
+        Fault::RotWhileLeaderIsCutOff(group) => {
+            let mut followers = world.followers_of(*group);
+            let (Some((leader, _)), false) = (world.leader_of(*group), followers.len() < 2) else {
+                return (Vec::new(), Vec::new());
+            };
+            let follower = followers.remove(0);
+            let cut = |side| Fault::Cut { side, both: true, breaks: true };
+            (vec![cut(followers)], vec![cut(vec![leader]), Fault::Rot(follower, 1)])
+        }
+        fault => (vec![fault.clone()], Vec::new()),
     }
 }
 
@@ -229,7 +289,9 @@ fn break_it<P: Program>(world: &mut World<P>, fault: &Fault, lasts: u64) {
             world.start_again(*host);
         }
         Fault::Replace(host) => world.replace(*host),
-        Fault::Leader(..) | Fault::RotWhileLeaderIsCutOff(_) => unreachable!("it was resolved"),
+        Fault::Leader(..) | Fault::NewLeader(..) | Fault::RotWhileLeaderIsCutOff(_) => {
+            unreachable!("it was resolved")
+        }
     }
 }
 
@@ -259,6 +321,7 @@ fn mend<P: Program>(world: &mut World<P>, fault: &Fault) {
         | Fault::Drift(..)
         | Fault::Replace(_)
         | Fault::Leader(..)
+        | Fault::NewLeader(..)
         | Fault::RotWhileLeaderIsCutOff(_) => {}
     }
 }

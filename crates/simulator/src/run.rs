@@ -106,6 +106,7 @@ pub fn settings(seed: u64) -> Settings {
         shards: rng.between(2, 5) as u32,
         log_bytes_max: rng.between(3, 12) << 10,
         log_cache_bytes: rng.between(1, 8) << 10,
+        append_bytes_max: *rng.pick(&[1, 300, 4_000, 1 << 20]).unwrap_or(&1),
         snapshot_chunk_bytes: 1 << 10,
         lease_reads: rng.chance(5, 6),
         pipeline_order_strict: rng.chance(1, 5),
@@ -209,7 +210,12 @@ fn demand_recovery<P: Program>(world: &mut World<P>) {
     });
     if !recovered {
         let reasons = world.not_ready().join("; ");
-        let clients = world.workload.without_success_since(healed);
+        let clients: Vec<String> = world
+            .workload
+            .without_success_since(healed)
+            .into_iter()
+            .map(|client| world.workload.describe(client))
+            .collect();
         let text = format!(
             "{} s after all faults: not ready: [{reasons}]; clients without success: {clients:?}",
             RECOVERY_MAX / SECOND

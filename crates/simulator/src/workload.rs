@@ -148,6 +148,20 @@ impl Workload {
         (0..self.clients.len()).filter(late).collect()
     }
 
+    /// What a client is doing, for people.
+    pub fn describe(&self, client: usize) -> String {
+        let Client { host, connected, pending, patience, walk, .. } = &self.clients[client];
+        let waits =
+            pending.front().map(|pending| format!("{:?} since {} ms", pending.purpose, pending.sent / MILLI));
+        format!(
+            "client {client} of host {host}: connected {connected}, {} under way, the first {waits:?}, patience {} ms, \
+             walking {}",
+            pending.len(),
+            patience / MILLI,
+            walk.is_some()
+        )
+    }
+
     /// The connection is there.
     pub fn connected(&mut self, client: usize, now: u64, orders: &mut Vec<Order>) {
         self.clients[client].connected = true;

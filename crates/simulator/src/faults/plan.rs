@@ -15,6 +15,8 @@ pub enum Style {
     Mixed,
     /// Leaders fall in every way, over and over.
     FallingLeaders,
+    /// Whoever is elected is cut off at once, in a slow network: terms pass in which little gets far.
+    NewLeaders,
     /// Leaders are stopped for longer than their leases.
     PausedLeaders,
     /// Hosts with slow disks lose power: one, some, or all.
@@ -27,9 +29,10 @@ pub enum Style {
 
 impl Style {
     /// All of them, with their names.
-    pub const ALL: [(&str, Style); 6] = [
+    pub const ALL: [(&str, Style); 7] = [
         ("mixed", Style::Mixed),
         ("falling-leaders", Style::FallingLeaders),
+        ("new-leaders", Style::NewLeaders),
         ("paused-leaders", Style::PausedLeaders),
         ("power-losses", Style::PowerLosses),
         ("replacements", Style::Replacements),
@@ -60,6 +63,7 @@ pub fn draw(rng: &mut Rng, style: Style, stage: Stage) -> Vec<Planned> {
     let mut plan = match style {
         Style::Mixed => mixed(rng, stage),
         Style::FallingLeaders => falling_leaders(rng, stage),
+        Style::NewLeaders => new_leaders(rng, stage),
         Style::PausedLeaders => every(rng, stage, 700, |rng| {
             let what = OnLeader::Pause(rng.chance(1, 3));
             (Fault::Leader(group(rng, stage.shards), what), rng.between(100, 2_500))
@@ -124,6 +128,23 @@ fn falling_leaders(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
         let host = rng.below(stage.hosts as u64) as usize;
         (Fault::SlowLinks(host, rng.between(50, 400)), rng.between(200, 2_000))
     }));
+    plan
+}
+
+fn new_leaders(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
+    let group = GroupId(1 + rng.below(stage.shards.into()) as u32);
+    let mut plan = every(rng, stage, 500, |rng| {
+        let what = match rng.below(8) {
+            0 => OnLeader::PowerLoss,
+            _ => OnLeader::Cut(true, rng.chance(1, 4)),
+        };
+        let delay_ms = if rng.chance(1, 2) { 0 } else { rng.below(500) };
+        (Fault::NewLeader(group, what, delay_ms), rng.between(200, 1_500))
+    });
+    let extra = rng.between(40, 160);
+    let slow =
+        |host| Planned { at: stage.from, lasts: stage.to - stage.from, fault: Fault::SlowLinks(host, extra) };
+    plan.extend((0..stage.hosts).map(slow));
     plan
 }
 

@@ -2,7 +2,7 @@
 //! slows down, hangs, fills up, fails, rots.
 
 use super::{MILLI, Probe, Program, World};
-use base::{GroupId, NodeId};
+use base::{GroupId, NodeId, Term};
 use node::api::Input;
 
 impl<P: Program> World<P> {
@@ -16,12 +16,10 @@ impl<P: Program> World<P> {
         self.hosts[host].process.is_some() && !self.hosts[host].is_paused()
     }
 
-    /// The host that leads a group, if one does; the one of the latest term, should several believe it.
-    pub(crate) fn leader_of(&self, group: GroupId) -> Option<usize> {
-        self.copies_of(group)
-            .filter(|(_, probe)| probe.leads)
-            .max_by_key(|(_, probe)| probe.term)
-            .map(|(host, _)| host)
+    /// The host that leads a group and its term, if one does; that of the latest term, should several believe it.
+    pub(crate) fn leader_of(&self, group: GroupId) -> Option<(usize, Term)> {
+        let leaders = self.copies_of(group).filter(|(_, probe)| probe.leads);
+        leaders.map(|(host, probe)| (host, probe.term)).max_by_key(|(_, term)| *term)
     }
 
     /// The hosts that keep a copy and don't lead, the one that is furthest on first.

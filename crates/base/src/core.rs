@@ -1,4 +1,4 @@
-//! Every protocol of Sihai is a [`Core`]: a deterministic state machine that two drivers run, the tokio server
+//! Every protocol of Sihai is a `Core`: a deterministic state machine that two drivers run, the tokio server
 //! and the seeded simulator.
 
 use crate::time::Time;

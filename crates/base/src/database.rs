@@ -1,11 +1,11 @@
-//! How commands read and change one database. Commands are written once, against [`Database`]; what keeps the data
+//! How commands read and change one database. Commands are written once, against `Database`; what keeps the data
 //! (the keyspace of a consistent or local database, replicated data types in an available one) implements it.
 //!
 //! Every change goes through one of the mutators below, which alone keep the accounts that must stay true: memory,
 //! the expiry index, what a running snapshot has not seen yet, and later undo and deltas. A command reads; a mutator
 //! writes.
 //!
-//! All reads see the database at [`Database::now`]: what has expired by then isn't there.
+//! All reads see the database at `Database::now`: what has expired by then isn't there.
 
 use crate::ids::{DatabaseId, Slot};
 use crate::time::UnixMillis;

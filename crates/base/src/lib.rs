@@ -2,7 +2,7 @@
 //!
 //! In the order of the journey: who and when ([`ids`], [`time`]), what is agreed on ([`log`]), how it is
 //! written down ([`codec`]), how commands read and change it ([`database`]), what a protocol is ([`core`]),
-//! and how we know that it holds ([`invariant`], [`marks`], [`rng`]).
+//! and how we know that it holds ([`mod@invariant`], [`marks`], [`rng`]).
 //!
 //! There is no clock, no file, no socket and no thread here, nor in anything built only on this crate:
 //! `no_std` lets the compiler say so.

@@ -1,4 +1,4 @@
-//! Coverage marks (an idea of rust-analyzer's `cov_mark`): a subtle branch says [`mark!`](crate::mark), and the test
+//! Coverage marks (an idea of rust-analyzer's `cov_mark`): a subtle branch says `mark!`, and the test
 //! that is there for that branch checks with `marks::count` that it was reached. Without the feature `marks`, which
 //! only tests switch on, a mark is nothing at all.
 

@@ -1,4 +1,4 @@
-//! Two kinds of time, never mixed: [`Time`] orders what happens on one node, [`UnixMillis`] is what people and
+//! Two kinds of time, never mixed: `Time` orders what happens on one node, `UnixMillis` is what people and
 //! expiry mean by time. Nothing here reads a clock.
 
 use core::ops::{Add, Sub};

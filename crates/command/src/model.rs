@@ -1,4 +1,4 @@
-//! A database of maps: the plainest thing that keeps what [`Database`] says, for tests of commands.
+//! A database of maps: the plainest thing that keeps what `Database` says, for tests of commands.
 
 use crate::execute::{Context, run};
 use base::database::{BadDump, Database, Expiry, Facts, Kind, ScanPosition, WrongType};

@@ -1,7 +1,7 @@
 //! The connected clients: what each has set on its connection, and its replies in the order of its commands.
 //!
 //! Commands may finish out of order (they overlap over shards); replies never leave so. Every command that can't be
-//! answered at once gets a [`Ticket`] for its place in the client's queue.
+//! answered at once gets a `Ticket` for its place in the client's queue.
 
 use crate::api::{ClientId, Effect};
 use base::{DatabaseIndex, GroupId, Outbox, Time};

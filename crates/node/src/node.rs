@@ -1,4 +1,4 @@
-//! The node: composition and dispatch, nothing else. One input at a time comes in at [`Core::step`]; [`Core::flush`]
+//! The node: composition and dispatch, nothing else. One input at a time comes in at `Core::step`; `Core::flush`
 //! lets every group that was touched propose, append and persist once for all of them.
 
 use crate::api::{Config, Effect, Input, JoinRequest, Level, Machine as MachineFacts, PeerAddress};

@@ -87,7 +87,7 @@ impl Decode for Part {
     }
 }
 
-/// Runs one shard's part of a command that only reads; the merge is [`Node::part_done`]'s.
+/// Runs one shard's part of a command that only reads; the merge is `Node::part_done`'s.
 pub fn run_part(invocation: &Invocation<'_>, db: &dyn Database, seed: u64, to: &mut Vec<u8>) {
     let words = &invocation.words;
     let mut part = Part { count: db.len(), keys: Vec::new(), next: None };

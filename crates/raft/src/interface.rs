@@ -160,6 +160,6 @@ pub enum ReadRefusal {
     NotLeader,
     /// The leader is new and doesn't know yet what is committed.
     NotReady,
-    /// There is no lease: ask by [`Raft::request_read`].
+    /// There is no lease: ask by [`crate::Raft::request_read`].
     NeedsRound,
 }

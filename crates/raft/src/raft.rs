@@ -1,7 +1,7 @@
 //! The state machine: its state, and the dispatch of its inputs. What happens in each case is in the modules beside this one.
 //!
 //! Inputs change the state; what follows from it for the disk, the state machine and the peers is said once for many
-//! inputs, in [`Core::flush`]. Only answers to a single message leave a step by themselves.
+//! inputs, in `Core::flush`. Only answers to a single message leave a step by themselves.
 
 use crate::config::{Config, Recovered};
 use crate::disk::Disk;

@@ -4,7 +4,7 @@
 //! a majority may have rested on it. Nobody can tell which, so the replica is *doubtful* until the question is settled:
 //!
 //! - **Its vote, its own for itself included, is conditional** unless the candidate's log reaches what may have been
-//!   lost: it counts only in an election in which every voter agrees ([`VoteAnswer::GrantedIfAll`]).
+//!   lost: it counts only in an election in which every voter agrees (`VoteAnswer::GrantedIfAll`).
 //! - Otherwise it takes part like any other; what it acknowledges from now on is on its disk.
 //!
 //! *Why that is safe.* Let an entry `e` have been committed with the help of this replica D, and its copy be lost here.
@@ -19,7 +19,7 @@
 //! - the last entry that may have been lost, if it is known and the leader's term isn't older: a leader of the same term
 //!   has sent that very entry, and one of a newer term has everything that was committed before its election;
 //! - otherwise the end of the leader's log at a time after D's start: whatever D acknowledged in this leader's term lies
-//!   before it. D asks for it with a number of its own ([`Body::TailQuery`]), so that an old answer can't pass for it.
+//!   before it. D asks for it with a number of its own (`Body::TailQuery`), so that an old answer can't pass for it.
 //! - Winning an election settles it too: the winner has everything committed, as shown above.
 //!
 //! A leader of the same term may still believe that D has what it lost; the query tells it. A late acknowledgement from

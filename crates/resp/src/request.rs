@@ -1,6 +1,6 @@
 //! Requests: bytes from a client to the words of a command, as arrays of bulk strings or as inline lines.
 //!
-//! The [`Reader`] keeps no bytes. Its caller owns the connection's input, hands in what was not consumed yet, again and
+//! The `Reader` keeps no bytes. Its caller owns the connection's input, hands in what was not consumed yet, again and
 //! again as more arrives, and gets the places of the words in it. The reader remembers how far it came, so a request
 //! that arrives in thousands of pieces is read once. What is announced is checked before it arrives, and nothing is
 //! reserved for it.

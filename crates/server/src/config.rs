@@ -1,5 +1,5 @@
 //! From flags, environment and file to settings that are known to make sense. A setting is declared once, in
-//! [`Options`], and has one name in all three places.
+//! `Options`, and has one name in all three places.
 
 use crate::handshake::Secret;
 use clap::{Args, ValueEnum};

@@ -18,7 +18,7 @@
 //! A proof is HMAC-SHA256, under the cluster secret, of the prover's role and of everything said so far, both nonces
 //! among it: it can't be replayed, reflected or carried over to another conversation. Who dials proves first, so that a
 //! stranger gets nothing to work on. Without a secret the key is empty: then only loopback is served, see
-//! [`crate::peers`].
+//! `crate::peers`.
 
 use base::codec::{DecodeError, Decoder, Encoder};
 use base::{Duration, NodeId};

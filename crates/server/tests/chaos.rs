@@ -1,6 +1,6 @@
 //! Three nodes as processes, clients at work through all of them, and everything that issue and design promise about bad
 //! hours: `kill -9`, SIGSTOP, the loss of all nodes at once, a cut cable. What the clients check is in
-//! [`common::load`]; what they had to wait is printed.
+//! `common::load`; what they had to wait is printed.
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Builds the bytes of one batch: records in order, then the second copies of those that are written twice, then the end
-//! mark. What isn't known until the batch has its place (segment, salt, number, count) is filled in by [`Batch::finish`].
+//! mark. What isn't known until the batch has its place (segment, salt, number, count) is filled in by `Batch::finish`.
 
 use crate::record::{
     APPEND_BYTES_MAX, COPY_DISTANCE_BYTES, Copies, HEADER_BYTES, Header, Kind, NO_ORDER, aligned,

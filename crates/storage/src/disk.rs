@@ -1,5 +1,5 @@
 //! A disk as the store sees it: one flat directory of files that are read and written at offsets and synced when told.
-//! The server implements it over the file system, [`crate::memory`] over a model that fails in every way that disks do.
+//! The server implements it over the file system, `crate::memory` over a model that fails in every way that disks do.
 
 use std::io;
 

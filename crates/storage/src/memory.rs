@@ -1,5 +1,5 @@
 //! A disk in memory. It outlives the process that it serves: clones are handles on one disk, which keeps what is
-//! *live* (what a reader sees) apart from what is *durable* (what was synced), so that [`MemoryDisk::crash`] can lose,
+//! *live* (what a reader sees) apart from what is *durable* (what was synced), so that `MemoryDisk::crash` can lose,
 //! keep or tear what lies between. Everything it does is decided by its caller and the seed it is given.
 //!
 //! The model: a write is torn by sectors of 512 bytes, any subset of which may have arrived; creating, removing and

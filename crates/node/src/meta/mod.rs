@@ -2,7 +2,7 @@
 //! exist under which incarnation, and the settings of the whole cluster. Every node holds it, so that a node alone
 //! still knows them.
 //!
-//! [`Meta`] is a state machine: [`Meta::apply`] is a pure function of the state and the command, and every replica
+//! `Meta` is a state machine: `Meta::apply` is a pure function of the state and the command, and every replica
 //! comes to the same state. It says what is *wanted*; that the groups' memberships follow is the work of their
 //! leaders. It must never give out an id twice: neither a node's, nor a replica's, nor a database's.
 

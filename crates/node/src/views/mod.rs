@@ -1,4 +1,4 @@
-//! What people and tools read: the read model of [`crate::overview`] as INFO, CLUSTER, JSON and Prometheus text, and
+//! What people and tools read: the read model of `crate::overview` as INFO, CLUSTER, JSON and Prometheus text, and
 //! the configuration as CONFIG. Pure functions: they ask nobody, and they say only what is known. A field that Redis
 //! has and Sihai has no true value for is left out, never invented.
 

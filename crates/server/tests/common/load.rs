@@ -5,7 +5,7 @@
 //! - A counter never repeats a value, and nobody, anywhere, reads or counts less than what anybody had seen before they
 //!   asked. (INCR only grows, so this holds for whatever may have been executed late.)
 //! - At the end a counter is what was acknowledged, plus at most what may have been executed.
-//! - Every command is answered or refused within [`ANSWER_MAX`].
+//! - Every command is answered or refused within `ANSWER_MAX`.
 //!
 //! What it measures is what people wait for: how long each client went without success.
 

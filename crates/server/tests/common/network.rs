@@ -1,4 +1,4 @@
-//! A network between nodes that can be cut. Nodes listen on 127.0.0.1 and say that they are reached at [`HOST`], where
+//! A network between nodes that can be cut. Nodes listen on 127.0.0.1 and say that they are reached at `HOST`, where
 //! this network listens on the same ports and passes on what comes. Who talks to whom is read from the hello that opens
 //! every connection between nodes (docs/formats/handshake.md).
 //!

@@ -1,6 +1,6 @@
 //! What only grows while a replica's process lives: its term, what it knows to be committed and what it has applied; and
 //! applied never passes committed, nor committed the log (Raft, section 5.1 and figure 2). A restart may forget what
-//! wasn't durable yet and so wasn't told to anybody; what it may not forget shows in [`super::elections`].
+//! wasn't durable yet and so wasn't told to anybody; what it may not forget shows in `super::elections`.
 
 use super::Finding;
 use crate::world::Probe;

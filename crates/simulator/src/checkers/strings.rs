@@ -1,8 +1,8 @@
-//! What a single copy of a few keys would answer, for the search of [`super::linearizability`]. The meaning of each
+//! What a single copy of a few keys would answer, for the search of `super::linearizability`. The meaning of each
 //! command is Redis 7.2's (its command reference).
 //!
 //! A key with a time to live may go at any moment and never comes back by itself: which moment is the business of
-//! [`super::expiry`]. That a key is seen to be gone and then is there again (two replicas with two clocks) has no
+//! `super::expiry`. That a key is seen to be gone and then is there again (two replicas with two clocks) has no
 //! explanation here.
 
 use super::Finding;

@@ -1,6 +1,6 @@
 //! What clients ask for, all through a run: some on few keys and all at once, some each for itself, pipelined or one by
-//! one, through any node; what they hear goes into the [`History`]. Clients are told what happens to them and answer
-//! with [`Order`]s; they know nothing of the world behind their connection.
+//! one, through any node; what they hear goes into the `History`. Clients are told what happens to them and answer
+//! with `Order`s; they know nothing of the world behind their connection.
 
 /// Which command comes next.
 pub mod choice;

@@ -1,4 +1,4 @@
-//! A disk that can lie: it is [`storage::memory::MemoryDisk`], and when told so says that something is synced which
+//! A disk that can lie: it is `storage::memory::MemoryDisk`, and when told so says that something is synced which
 //! isn't. Only a bug that is injected on purpose tells it so.
 
 use std::cell::Cell;

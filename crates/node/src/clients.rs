@@ -88,6 +88,8 @@ pub struct Client {
     pub stopped: bool,
     /// Received and not yet parsed.
     pub input: Vec<u8>,
+    /// When what is being parsed came: what had to wait for earlier commands has waited all the same.
+    pub arrived: Time,
     /// Parses it.
     pub reader: Reader,
     /// Bytes that the driver could not yet hand to the socket.
@@ -138,6 +140,7 @@ impl Client {
             held: false,
             stopped: false,
             input: Vec::new(),
+            arrived: now,
             reader,
             backlog: 0,
             commands: 0,
@@ -268,14 +271,19 @@ impl Clients {
     }
 
     /// A place in the client's queue for a command that is answered later, by `group` if it is known.
-    pub fn ticket(&mut self, slot: u32, group: Option<GroupId>, since: Time) -> Ticket {
+    pub fn ticket(&mut self, slot: u32, group: Option<GroupId>) -> Ticket {
         let client = self.slots[slot as usize].as_mut().expect("the client is connected");
         if let Some(group) = group {
             client.arrive(group);
         }
         let muted = client.reply_mode != ReplyMode::On;
         client.queue.push_back(Place::Waiting { group, muted });
-        Ticket { slot, client: client.id, sequence: client.first + client.queue.len() as u64 - 1, since }
+        Ticket {
+            slot,
+            client: client.id,
+            sequence: client.first + client.queue.len() as u64 - 1,
+            since: client.arrived,
+        }
     }
 
     /// Answers a command at once: in its turn, behind what still waits.

@@ -66,6 +66,9 @@ impl Node {
         if client.closing {
             return;
         }
+        if client.input.is_empty() || !(client.held || client.stopped) {
+            client.arrived = self.hub.now;
+        }
         if client.held || client.stopped {
             client.input.extend_from_slice(&bytes);
             if client.input.len() > HELD_BYTES_MAX {
@@ -177,6 +180,10 @@ impl Node {
                 continue;
             }
             client.held = false;
+            if client.stopped {
+                // Nothing was wrong with what is before it: there was only much of it.
+                client.arrived = self.hub.now;
+            }
             if client.stopped && (client.pending() > limit || client.output_bytes() > output_limit) {
                 continue;
             }
@@ -340,7 +347,7 @@ impl Node {
     }
 
     fn submit_write(&mut self, slot: u32, group: GroupId, op: &Op<'_>) {
-        let ticket = self.hub.clients.ticket(slot, Some(group), self.hub.now);
+        let ticket = self.hub.clients.ticket(slot, Some(group));
         self.write(group, Waiter::Client(ticket), op);
     }
 
@@ -373,7 +380,7 @@ impl Node {
         }
         let mut query = Vec::new();
         encode_invocation(&mut query, invocation);
-        let ticket = self.hub.clients.ticket(slot, Some(group), self.hub.now);
+        let ticket = self.hub.clients.ticket(slot, Some(group));
         self.query(group, Waiter::Client(ticket), query.into(), ordered);
         // What comes behind a read that asks a majority must not overtake it.
         let round = self.replicas[group.0 as usize].live().is_some_and(|replica| replica.has_rounds());

@@ -42,6 +42,8 @@ pub struct Node {
     pub(crate) cluster: u128,
     /// The newest generation of each group that lives here, or did.
     pub(crate) generations: BTreeMap<GroupId, u32>,
+    /// Groups of which the disk holds a copy that can't be trusted.
+    pub(crate) damaged: BTreeSet<GroupId>,
     /// When it is looked again whether lost copies must be asked for.
     pub(crate) next_ask: Time,
     pub(crate) next_tick: Time,
@@ -154,6 +156,7 @@ impl Node {
             decided: Vec::new(),
             cluster: identity.cluster,
             generations: BTreeMap::new(),
+            damaged: BTreeSet::new(),
             next_ask: now,
             next_tick: now,
             next_beat: now,

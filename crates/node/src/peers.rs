@@ -169,9 +169,14 @@ impl Node {
 
     /// A group's leader has called a new copy into being on this node.
     fn create_replica(&mut self, group: GroupId, id: ReplicaId) {
-        if let Some(last) = self.replicas[group.0 as usize].live() {
+        let last = self.replicas[group.0 as usize].live();
+        if let Some(last) = last {
             last.abandon(&mut self.hub);
-            self.hub.disk_ops.push(DiskOp::DropReplica { group });
+        }
+        let was_here = self.replicas[group.0 as usize].as_live().is_some();
+        if self.damaged.remove(&group) || was_here {
+            let generation = self.generations.get(&group).copied().unwrap_or_default();
+            self.drop_copy(group, ReplicaId { node: self.hub.me, generation });
         }
         self.hub.disk_ops.push(DiskOp::CreateReplica { group, replica: id });
         let raft = self.make_raft(id, group, raft::Recovered::joining());

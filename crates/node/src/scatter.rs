@@ -140,7 +140,7 @@ impl Node {
             self.refuse(slot, "ERR the selected database is gone or closing; SELECT another");
             return None;
         };
-        let ticket = self.hub.clients.ticket(slot, None, self.hub.now);
+        let ticket = self.hub.clients.ticket(slot, None);
         // What comes behind a command over all shards waits for it, and it waits for nothing that is behind it.
         if let Some(client) = self.hub.clients.get(slot) {
             client.held = true;

@@ -9,11 +9,11 @@ use crate::node::{Copy, Node};
 use crate::op::Op;
 use crate::replica::Replica;
 use base::codec::{DecodeError, Decoder, Encode, Encoder};
-use base::{Entry, GroupId, HardState, Index, Membership, NodeId, Payload, ReplicaId, Rng, Term};
+use base::{GroupId, HardState, Index, Membership, NodeId, ReplicaId, Rng, Term};
 use bytes::Bytes;
 use keyspace::Keyspace;
 use raft::Raft;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use storage::{ChunkInfo, Identity, Op as DiskOp, RecoveredGroup, SnapshotId, SnapshotRecord};
 
 /// A copy whose snapshot is being read from the disk.
@@ -62,8 +62,7 @@ impl Node {
             self.ensure_group(group);
             let id = recovered.replica;
             if let Some(why) = recovered.damaged.take() {
-                let membership = recovered.snapshot.take().unwrap_or_default().membership;
-                self.replace_damaged(group, id, &voters_of(membership, &recovered.entries), &why);
+                self.replace_damaged(group, id, &why);
                 continue;
             }
             match recovered.snapshot.take() {
@@ -84,21 +83,19 @@ impl Node {
         }
     }
 
-    /// What can't be trusted doesn't take part: the copy is forgotten, and meta is asked for a new one in its place. Unless
-    /// there is no other copy: then the node stops, and leaves everything as it is.
-    fn replace_damaged(&mut self, group: GroupId, id: ReplicaId, voters: &BTreeSet<ReplicaId>, why: &str) {
-        if voters.iter().all(|voter| *voter == id) {
-            self.hub.fatal(format!(
-                "the only copy of {group} is on this node, and it can't be trusted ({why}): nothing was changed. Restore \
-                 the directory from a copy of the whole, or remove it to begin anew without its data"
-            ));
-            return;
-        }
+    /// What can't be trusted doesn't take part: meta is asked for a new copy in its place. What is on the disk stays there
+    /// until that one comes; if there is no other copy, meta refuses, and a person must decide.
+    fn replace_damaged(&mut self, group: GroupId, id: ReplicaId, why: &str) {
         self.hub.note(
             Level::Error,
-            format!("this node's copy of {group} can't be trusted ({why}): it comes back as a new one, from the others"),
+            format!(
+                "this node's copy of {group} can't be trusted ({why}): it takes part no longer and comes back as a new \
+                 one from the others. If there are no others, nothing is served of it; restore the directory"
+            ),
         );
-        self.drop_copy(group, id);
+        self.note_generation(group, id.generation);
+        self.damaged.insert(group);
+        self.replicas[group.0 as usize] = Copy::None;
         self.ask_for_lost();
     }
 
@@ -150,8 +147,7 @@ impl Node {
         };
         if let Err(why) = read {
             let id = loading.id;
-            let voters = voters_of(loading.record.membership.clone(), &loading.recovered.entries);
-            self.replace_damaged(group, id, &voters, &why);
+            self.replace_damaged(group, id, &why);
             return;
         }
         loading.next += 1;
@@ -214,20 +210,6 @@ impl Node {
         };
         Raft::new(config, recovered, self.hub.now)
     }
-}
-
-/// Everybody who may have a vote by what a disk says of a group, at the snapshot or later.
-fn voters_of(mut membership: Membership, entries: &[Entry]) -> BTreeSet<ReplicaId> {
-    let mut voters = membership.voters.clone();
-    for entry in entries {
-        if let Payload::Config(change) = &entry.payload
-            && let Ok(changed) = raft::membership::changed(&membership, change)
-        {
-            membership = changed;
-            voters.extend(&membership.voters);
-        }
-    }
-    voters
 }
 
 /// The node's own settings beside its identity: the newest generation of every group that has lived here and was

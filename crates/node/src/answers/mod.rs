@@ -77,7 +77,7 @@ impl Node {
     /// Has the meta group make a change; the client hears when it is made. What comes behind on the connection waits,
     /// because it rests on it.
     fn change_meta(&mut self, slot: u32, command: &MetaCommand) {
-        let ticket = self.hub.clients.ticket(slot, None, self.hub.now);
+        let ticket = self.hub.clients.ticket(slot, None);
         if let Some(client) = self.hub.clients.get(slot) {
             client.held = true;
         }

@@ -21,6 +21,9 @@ use storage::Op as DiskOp;
 /// A batch is proposed before the next flush once it is this large.
 const BATCH_BYTES: usize = 1 << 20;
 
+/// An entry that is under way for longer than this is looked at: somebody may have waited too long for it.
+const STUCK: Duration = Duration::from_millis(100);
+
 /// After a refused proposal (leadership is being handed over, or too much waits), for so long nothing expires.
 const REST: Duration = Duration::from_millis(25);
 
@@ -529,15 +532,26 @@ impl Replica {
 
     /// Gives up waiting for what has waited too long; the proposals may still be carried out.
     pub fn time_out(&mut self, hub: &mut Hub) {
-        let limit = hub.config.request_timeout;
+        let (now, limit) = (hub.now, hub.config.request_timeout);
+        // Who has waited elsewhere before has waited all the same, so everybody's own time counts; but nobody's is looked
+        // at while entries go through at once.
+        if self.inflight.front().is_none_or(|first| now.since(first.since) < STUCK) {
+            return;
+        }
         for inflight in &mut self.inflight {
-            if hub.now.since(inflight.since) < limit {
-                break;
-            }
-            for waiter in &mut inflight.waiters {
+            let since = inflight.since;
+            let is_over = |waiter: &Waiter| match waiter {
+                Waiter::Client(ticket) | Waiter::Meta(ticket) => now.since(ticket.since()) >= limit,
+                _ => now.since(since) >= limit,
+            };
+            for waiter in inflight.waiters.iter_mut().filter(|waiter| is_over(waiter)) {
                 hub.tell(self.group, std::mem::replace(waiter, Waiter::Nobody), Verdict::Unknown);
             }
-            for (_, read) in std::mem::take(&mut inflight.reads) {
+            let (over, rest) =
+                std::mem::take(&mut inflight.reads).into_iter().partition(|(_, read)| is_over(&read.waiter));
+            inflight.reads = rest;
+            let over: Vec<PlacedRead> = over;
+            for (_, read) in over {
                 hub.tell(self.group, read.waiter, Verdict::Elsewhere(None));
             }
         }

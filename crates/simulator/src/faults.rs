@@ -51,8 +51,6 @@ pub enum Fault {
     FailedDisk(usize, u64),
     /// A host loses power, bits flip in so many places of its disk, and it starts again at once.
     Rot(usize, u64),
-    /// The same, with one bit in what the log was given last.
-    RotTail(usize),
     /// A host is replaced by an empty one at the same address.
     Replace(usize),
     /// What befalls the host that leads this group when it begins.
@@ -232,7 +230,7 @@ impl Director {
 
 /// Whether a copy is lost by it, so that the others must be whole.
 fn destroys(fault: &Fault) -> bool {
-    matches!(fault, Fault::Rot(..) | Fault::RotTail(_) | Fault::Replace(_) | Fault::RotWhileLeaderIsCutOff(_))
+    matches!(fault, Fault::Rot(..) | Fault::Replace(_) | Fault::RotWhileLeaderIsCutOff(_))
 }
 
 /// What a fault turns out to be when it begins, and in a second step.
@@ -248,7 +246,7 @@ fn resolve<P: Program>(world: &World<P>, fault: &Fault) -> (Vec<Fault>, Vec<Faul
             };
             let follower = followers.remove(0);
             let cut = |side| Fault::Cut { side, both: true, breaks: true };
-            (vec![cut(followers)], vec![cut(vec![leader]), Fault::RotTail(follower)])
+            (vec![cut(followers)], vec![cut(vec![leader]), Fault::Rot(follower, 1)])
         }
         fault => (vec![fault.clone()], Vec::new()),
     }
@@ -290,12 +288,6 @@ fn break_it<P: Program>(world: &mut World<P>, fault: &Fault, lasts: u64) {
             world.tell(|| format!("bits flip in {}", flipped.join(", ")));
             world.start_again(*host);
         }
-        Fault::RotTail(host) => {
-            world.lose_power(*host);
-            let flipped = world.rot_tail(*host, 0);
-            world.tell(|| format!("a bit flips in {flipped:?}"));
-            world.start_again(*host);
-        }
         Fault::Replace(host) => world.replace(*host),
         Fault::Leader(..) | Fault::NewLeader(..) | Fault::RotWhileLeaderIsCutOff(_) => {
             unreachable!("it was resolved")
@@ -326,7 +318,6 @@ fn mend<P: Program>(world: &mut World<P>, fault: &Fault) {
         Fault::FullDisk(host, _) | Fault::FailedDisk(host, _) => world.repair_disk(*host),
         Fault::BreakLinks(_)
         | Fault::Rot(..)
-        | Fault::RotTail(_)
         | Fault::Drift(..)
         | Fault::Replace(_)
         | Fault::Leader(..)

@@ -17,8 +17,6 @@ pub enum Style {
     FallingLeaders,
     /// Whoever is elected is cut off at once, in a slow network: terms pass in which little gets far.
     NewLeaders,
-    /// Processes are killed and start again at once, in a slow network, so that messages outlive who they were sent to.
-    Restarts,
     /// Leaders are stopped for longer than their leases.
     PausedLeaders,
     /// Hosts with slow disks lose power: one, some, or all.
@@ -31,11 +29,10 @@ pub enum Style {
 
 impl Style {
     /// All of them, with their names.
-    pub const ALL: [(&str, Style); 8] = [
+    pub const ALL: [(&str, Style); 7] = [
         ("mixed", Style::Mixed),
         ("falling-leaders", Style::FallingLeaders),
         ("new-leaders", Style::NewLeaders),
-        ("restarts", Style::Restarts),
         ("paused-leaders", Style::PausedLeaders),
         ("power-losses", Style::PowerLosses),
         ("replacements", Style::Replacements),
@@ -67,7 +64,6 @@ pub fn draw(rng: &mut Rng, style: Style, stage: Stage) -> Vec<Planned> {
         Style::Mixed => mixed(rng, stage),
         Style::FallingLeaders => falling_leaders(rng, stage),
         Style::NewLeaders => new_leaders(rng, stage),
-        Style::Restarts => restarts(rng, stage),
         Style::PausedLeaders => every(rng, stage, 700, |rng| {
             let what = OnLeader::Pause(rng.chance(1, 3));
             (Fault::Leader(group(rng, stage.shards), what), rng.between(100, 2_500))
@@ -91,9 +87,8 @@ fn mixed(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
     // What destroys a copy waits for a world that is whole, and so may find none.
     for _ in 0..rng.below(4) {
         let host = rng.below(hosts as u64) as usize;
-        let fault = match rng.below(5) {
+        let fault = match rng.below(4) {
             0 => Fault::Rot(host, rng.between(1, 4)),
-            2 => Fault::RotTail(host),
             1 => Fault::RotWhileLeaderIsCutOff(group(rng, shards)),
             _ => Fault::Replace(host),
         };
@@ -146,26 +141,10 @@ fn new_leaders(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
         let delay_ms = if rng.chance(1, 2) { 0 } else { rng.below(500) };
         (Fault::NewLeader(group, what, delay_ms), rng.between(200, 1_500))
     });
-    plan.extend(slow_network(rng, stage));
-    plan
-}
-
-fn slow_network(rng: &mut Rng, stage: Stage) -> impl Iterator<Item = Planned> {
-    let Stage { hosts, from, to, .. } = stage;
     let extra = rng.between(40, 160);
-    (0..hosts).map(move |host| Planned { at: from, lasts: to - from, fault: Fault::SlowLinks(host, extra) })
-}
-
-fn restarts(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
-    let mut plan = every(rng, stage, 300, |rng| {
-        let fault = match rng.below(3) {
-            0 => Fault::Leader(group(rng, stage.shards), OnLeader::Kill),
-            1 => Fault::Kill(vec![rng.below(stage.hosts as u64) as usize]),
-            _ => Fault::Kill(some(rng, stage.hosts)),
-        };
-        (fault, rng.between(5, 60))
-    });
-    plan.extend(slow_network(rng, stage));
+    let slow =
+        |host| Planned { at: stage.from, lasts: stage.to - stage.from, fault: Fault::SlowLinks(host, extra) };
+    plan.extend((0..stage.hosts).map(slow));
     plan
 }
 

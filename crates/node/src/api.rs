@@ -226,6 +226,8 @@ pub struct Config {
     pub clock_skew_max: Duration,
     /// A group's log is compacted once it is longer than this and than its last snapshot.
     pub log_bytes_max: u64,
+    /// With more segments of the log than this, groups that still need the oldest one take snapshots, so that it is freed.
+    pub log_segments_max: u32,
     /// How many entries a group keeps in memory for followers that lag a little.
     pub log_cache_bytes: u64,
     /// About how many bytes of entries one message between copies carries; at least one entry, however large.
@@ -274,9 +276,10 @@ impl Default for Config {
             lease_reads: true,
             clock_skew_max: Duration::from_millis(500),
             log_bytes_max: 64 << 20,
+            log_segments_max: 4,
             log_cache_bytes: 4 << 20,
             append_bytes_max: 1 << 20,
-            snapshot_chunk_bytes: 1 << 20,
+            snapshot_chunk_bytes: 256 << 10,
             client_output_bytes_max: 256 << 20,
             client_pending_max: 16_384,
             clients_max: 10_000,

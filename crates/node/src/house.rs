@@ -31,7 +31,10 @@ impl Node {
                     self.hub.note(Level::Warn, note.0);
                 }
                 self.disk.degraded = report.degraded;
-                self.disk.pinned = report.oldest_segment_groups.into_iter().collect();
+                // A segment or two more cost a restart little, and snapshots too often cost every write much; where there
+                // is no room, room comes first.
+                let long = report.segments > self.hub.config.log_segments_max || self.hub.disk.is_full();
+                self.disk.pinned = report.oldest_segment_groups.into_iter().filter(|_| long).collect();
                 match self.hub.disk_writes.remove(&token) {
                     Some(DiskWrite::Raft(marks)) => {
                         for (group, id, token) in marks {
@@ -105,12 +108,10 @@ impl Node {
         self.replace_silent_links();
         let placements: BTreeMap<GroupId, crate::meta::Placement> =
             self.meta().map(|meta| meta.placement().clone()).unwrap_or_default();
-        let log_bytes_max = self.hub.config.log_bytes_max;
         let stopping = self.stopping.is_some() || self.hub.clock_off;
+        self.tend_snapshots();
         for at in 0..self.replicas.len() {
             let Some(replica) = self.replicas[at].live() else { continue };
-            let pinned = self.disk.pinned.contains(&replica.group);
-            replica.tend_snapshot(&mut self.hub, log_bytes_max, pinned);
             replica.tend_install(&mut self.hub);
             replica.tend_cache(&self.hub.config);
             replica.time_out(&mut self.hub);
@@ -125,6 +126,32 @@ impl Node {
         self.tend_loading();
         self.hub.disk.retry(now, &mut self.hub.out);
         self.tend_stopping();
+    }
+
+    /// Goes on with the snapshot that is being taken, or has the next group begin one. One at a time: all groups' logs
+    /// are long enough at about the same moment, and their pieces together would hold the engine up for as long as it
+    /// takes to write down all that there is.
+    fn tend_snapshots(&mut self) {
+        let log_bytes_max = self.hub.config.log_bytes_max;
+        let mut taking = false;
+        for replica in self.replicas.iter_mut().filter_map(Copy::live) {
+            replica.go_on_taking(&mut self.hub);
+            taking |= replica.is_taking();
+        }
+        // From the one behind the last, so that one that is always due doesn't keep the others from their turn.
+        let count = self.replicas.len();
+        for step in 1..=count {
+            if taking {
+                return;
+            }
+            let at = (self.last_taken + step) % count;
+            let Some(replica) = self.replicas[at].live() else { continue };
+            let pinned = self.disk.pinned.contains(&replica.group);
+            taking = replica.begin_snapshot_if_due(&mut self.hub, log_bytes_max, pinned);
+            if taking {
+                self.last_taken = at;
+            }
+        }
     }
 
     fn tend_lanes(&mut self) {

@@ -46,6 +46,8 @@ pub struct Node {
     pub(crate) damaged: BTreeSet<GroupId>,
     /// When it is looked again whether lost copies must be asked for.
     pub(crate) next_ask: Time,
+    /// Which copy was the last to take a snapshot.
+    pub(crate) last_taken: usize,
     pub(crate) next_tick: Time,
     pub(crate) next_beat: Time,
     pub(crate) stopping: Option<Time>,
@@ -158,6 +160,7 @@ impl Node {
             generations: BTreeMap::new(),
             damaged: BTreeSet::new(),
             next_ask: now,
+            last_taken: 0,
             next_tick: now,
             next_beat: now,
             stopping: None,

@@ -16,8 +16,9 @@ use bytes::Bytes;
 use raft::Input;
 use storage::{ChunkInfo, DiskRequest, Op as DiskOp, SnapshotId, SnapshotRecord, Token};
 
-/// Pieces on their way to the disk at a time while a snapshot is taken.
-const WRITES_MAX: usize = 2;
+/// Pieces on their way to the disk at a time while a snapshot is taken: writing one down holds the engine up, and the
+/// log's own writes wait behind it.
+const WRITES_MAX: usize = 1;
 /// Pieces asked for at a time while a snapshot is fetched.
 const ASKED_MAX: usize = 4;
 /// A piece that hasn't come for this long is asked for again, of somebody else if there is one.
@@ -60,21 +61,27 @@ pub struct Install {
 impl Replica {
     // Taking.
 
-    /// Begins a snapshot if the log has grown long enough, and goes on with one that has begun.
-    pub(crate) fn tend_snapshot(&mut self, hub: &mut Hub, log_bytes_max: u64, pinned: bool) {
+    /// Whether a snapshot is being taken.
+    pub(crate) fn is_taking(&self) -> bool {
+        self.taking.is_some()
+    }
+
+    /// Begins a snapshot if the log has grown long enough; whether it did.
+    pub(crate) fn begin_snapshot_if_due(&mut self, hub: &mut Hub, log_bytes_max: u64, pinned: bool) -> bool {
         let long = self.log_bytes > log_bytes_max.max(self.snapshot_bytes);
         // A follower that fetches the present snapshot must be able to finish, or it would never catch up.
         let busy = hub.now.since(self.piece_served_at) < SERVING && self.log_bytes < log_bytes_max * 8;
         let blank = matches!(self.machine.state, State::Blank);
-        if self.taking.is_none()
+        let due = self.taking.is_none()
             && self.install.is_none()
             && !blank
             && !busy
-            && (long || (pinned && self.log_bytes > 0))
-        {
+            && (long || (pinned && self.log_bytes > 0));
+        if due {
             self.begin_taking();
+            self.go_on_taking(hub);
         }
-        self.go_on_taking(hub);
+        due
     }
 
     fn begin_taking(&mut self) {
@@ -107,7 +114,7 @@ impl Replica {
         if shifted { index.next() } else { index }
     }
 
-    fn go_on_taking(&mut self, hub: &mut Hub) {
+    pub(crate) fn go_on_taking(&mut self, hub: &mut Hub) {
         let Some(taking) = &mut self.taking else { return };
         while !taking.complete && taking.writing.len() < WRITES_MAX {
             let Some(chunk) = self.machine.next_chunk(hub.config.snapshot_chunk_bytes) else {

@@ -118,10 +118,13 @@ pub struct Tuning {
     /// A group's log is compacted once it is longer than this and than its snapshot [default: 64mb].
     #[arg(long, value_name = "SIZE", env = "SIHAI_LOG_BYTES_MAX")]
     pub log_bytes_max: Option<Size>,
+    /// With more segments of the log than this, groups take snapshots so that the oldest is freed [default: 4].
+    #[arg(long, value_name = "N", env = "SIHAI_LOG_SEGMENTS_MAX")]
+    pub log_segments_max: Option<u32>,
     /// Log that a group keeps in memory for followers that lag a little [default: 4mb].
     #[arg(long, value_name = "SIZE", env = "SIHAI_LOG_CACHE_BYTES")]
     pub log_cache_bytes: Option<Size>,
-    /// How large a piece of a snapshot is, about [default: 1mb].
+    /// How large a piece of a snapshot is, about [default: 256kb].
     #[arg(long, value_name = "SIZE", env = "SIHAI_SNAPSHOT_CHUNK_BYTES")]
     pub snapshot_chunk_bytes: Option<Size>,
 }
@@ -296,6 +299,7 @@ impl Options {
                 client_pending_max: first!(tuning.client_pending_max),
                 segment_bytes: first!(tuning.segment_bytes),
                 log_bytes_max: first!(tuning.log_bytes_max),
+                log_segments_max: first!(tuning.log_segments_max),
                 log_cache_bytes: first!(tuning.log_cache_bytes),
                 snapshot_chunk_bytes: first!(tuning.snapshot_chunk_bytes),
             },
@@ -349,6 +353,7 @@ fn node_config(
         client_output_bytes_max = tuning.client_output_bytes_max.map(|size| size.0 as usize);
         client_pending_max = tuning.client_pending_max;
         log_bytes_max = tuning.log_bytes_max.map(|size| size.0);
+        log_segments_max = tuning.log_segments_max;
         log_cache_bytes = tuning.log_cache_bytes.map(|size| size.0);
         snapshot_chunk_bytes = tuning.snapshot_chunk_bytes.map(|size| size.0 as usize);
     }

@@ -105,6 +105,7 @@ pub fn settings(seed: u64) -> Settings {
     let config = Config {
         shards: rng.between(2, 5) as u32,
         log_bytes_max: rng.between(3, 12) << 10,
+        log_segments_max: 1,
         log_cache_bytes: rng.between(1, 8) << 10,
         append_bytes_max: *rng.pick(&[1, 300, 4_000, 1 << 20]).unwrap_or(&1),
         snapshot_chunk_bytes: 1 << 10,

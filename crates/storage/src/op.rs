@@ -26,7 +26,7 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, salt: 0, snapshot_sync_bytes: 8 << 20 }
+        Self { segment_bytes: 64 << 20, salt: 0, snapshot_sync_bytes: 1 << 20 }
     }
 }
 

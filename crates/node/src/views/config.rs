@@ -81,7 +81,7 @@ const fn settable(name: &'static str, value: Show, set: Read) -> Parameter {
 }
 
 /// Durations are in milliseconds, sizes in bytes.
-const PARAMETERS: [Parameter; 25] = [
+const PARAMETERS: [Parameter; 26] = [
     fixed("appendfsync", |_, _| "always".to_string()),
     fixed("appendonly", |_, _| "yes".to_string()),
     fixed(setting::CLOCK_DRIFT, |_, meta| meta.timing().clock_drift_permille.to_string()),
@@ -92,6 +92,7 @@ const PARAMETERS: [Parameter; 25] = [
     fixed("heartbeat-interval", |config, _| config.heartbeat_interval.as_millis().to_string()),
     fixed(setting::LEASE_READS, |_, meta| yes_no(meta.timing().lease_reads)),
     fixed("log-bytes-max", |config, _| config.log_bytes_max.to_string()),
+    fixed("log-segments-max", |config, _| config.log_segments_max.to_string()),
     settable(
         "maxclients",
         |config, _| config.clients_max.to_string(),

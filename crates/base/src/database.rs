@@ -7,6 +7,26 @@
 //!
 //! All reads see the database at `Database::now`: what has expired by then isn't there.
 
+/// What a change tells the outside.
+pub mod events;
+/// Fields with values.
+pub mod hashes;
+/// Elements in an order.
+pub mod lists;
+/// Distinct members.
+pub mod sets;
+/// Members ordered by score.
+pub mod sorted_sets;
+/// Logs with groups of consumers.
+pub mod streams;
+
+pub use events::{EventClass, EventClasses};
+pub use hashes::{Hash, Hashes};
+pub use lists::{List, Lists};
+pub use sets::{Set, Sets};
+pub use sorted_sets::{SortedSet, SortedSets};
+pub use streams::{Stream, StreamId, Streams};
+
 use crate::ids::{DatabaseId, Slot};
 use crate::time::UnixMillis;
 use alloc::vec::Vec;
@@ -47,6 +67,15 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongType;
 
+/// Which way a walk goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the end.
+    Forward,
+    /// To the beginning.
+    Backward,
+}
+
 /// What becomes of a key's time to live when its value is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
@@ -82,8 +111,11 @@ pub struct Facts {
     pub revision: u64,
 }
 
-/// One database of one shard, at one moment.
-pub trait Database {
+/// One database of one shard, at one moment: what all types have in common, and by its supertraits each type.
+///
+/// Commands find a value by its key, read it through a view of its type, and change it by a mutator that names the key again. A mutator
+/// that takes the last element of a list, a set, a hash or a sorted set takes the key with it.
+pub trait Database: Lists + Sets + Hashes + SortedSets + Streams {
     /// The time at which everything below is judged.
     fn now(&self) -> UnixMillis;
 
@@ -141,6 +173,11 @@ pub trait Database {
     fn restore(&mut self, key: &[u8], dump: &[u8], expiry: Expiry) -> Result<(), BadDump>;
     /// Deletes everything.
     fn clear(&mut self);
+
+    // Telling.
+
+    /// A command says what it has done to `key`, for whoever listens to keyspace events. They are told when it is known that it counts.
+    fn notify(&mut self, class: EventClass, event: &'static str, key: &[u8]);
 }
 
 /// The bytes aren't a value in RDB encoding that this release reads.

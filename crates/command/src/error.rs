@@ -4,6 +4,15 @@ use base::database::WrongType;
 use std::borrow::Cow;
 use std::fmt;
 
+/// How a command says that there was nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nothing {
+    /// Where a byte string could be.
+    Null,
+    /// Where an array could be.
+    NullArray,
+}
+
 /// Why a command was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -43,6 +52,9 @@ pub enum Error {
     BadDump,
     /// Source and target are the same key.
     SameObject,
+    /// There is nothing to take yet, and the command may wait for it. What it answers where it may not: when its time is over, or in a
+    /// transaction.
+    WouldBlock(Nothing),
     /// There is no database with this number.
     DatabaseIndex,
     /// A cursor isn't one.
@@ -87,6 +99,7 @@ impl Error {
             Error::NoSuchKey => "ERR no such key",
             Error::BusyKey => "BUSYKEY Target key name already exists.",
             Error::BadDump => "ERR DUMP payload version or checksum are wrong",
+            Error::WouldBlock(_) => "ERR there is nothing yet, and nobody waits for it",
             Error::SameObject => "ERR source and destination objects are the same",
             Error::DatabaseIndex => "ERR DB index is out of range",
             Error::InvalidCursor => "ERR invalid cursor",

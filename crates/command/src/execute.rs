@@ -1,6 +1,6 @@
 //! What a command runs on, and how it is run.
 
-use crate::error::Error;
+use crate::error::{Error, Nothing};
 use crate::spec::Spec;
 use base::DatabaseId;
 use base::database::Database;
@@ -37,6 +37,11 @@ pub fn run(spec: &Spec, context: &mut Context<'_>) -> Result<(), Error> {
     let start = context.reply.position();
     execute(context).inspect_err(|error| {
         context.reply.truncate(start);
-        context.reply.error(error);
+        match error {
+            // Written for who can't wait; who can looks at what came of it.
+            Error::WouldBlock(Nothing::Null) => context.reply.null(),
+            Error::WouldBlock(Nothing::NullArray) => context.reply.null_array(),
+            error => context.reply.error(error),
+        }
     })
 }

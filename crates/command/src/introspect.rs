@@ -120,8 +120,15 @@ pub fn categories(spec: &Spec) -> SmallVec<[&'static str; 6]> {
         (category(Categories::KEYSPACE), "@keyspace"),
         (flag(Flags::READONLY), "@read"),
         (flag(Flags::WRITE), "@write"),
+        (spec.group == Group::Set, "@set"),
+        (spec.group == Group::SortedSet, "@sortedset"),
+        (spec.group == Group::List, "@list"),
+        (spec.group == Group::Hash, "@hash"),
         (spec.group == Group::String, "@string"),
         (spec.group == Group::Bitmap, "@bitmap"),
+        (spec.group == Group::HyperLogLog, "@hyperloglog"),
+        (spec.group == Group::Geo, "@geo"),
+        (spec.group == Group::Stream, "@stream"),
         (flag(Flags::PUBSUB), "@pubsub"),
         (flag(Flags::ADMIN), "@admin"),
         (flag(Flags::FAST), "@fast"),
@@ -129,6 +136,7 @@ pub fn categories(spec: &Spec) -> SmallVec<[&'static str; 6]> {
         (flag(Flags::BLOCKING), "@blocking"),
         (category(Categories::DANGEROUS) || flag(Flags::ADMIN), "@dangerous"),
         (category(Categories::CONNECTION), "@connection"),
+        (spec.group == Group::Transactions, "@transaction"),
     ] {
         if holds {
             all.push(name);

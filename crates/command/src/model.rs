@@ -1,21 +1,47 @@
 //! A database of maps: the plainest thing that keeps what `Database` says, for tests of commands.
 
 use crate::execute::{Context, run};
-use base::database::{BadDump, Database, Expiry, Facts, Kind, ScanPosition, WrongType};
+use base::database::{BadDump, Database, EventClass, Expiry, Facts, Kind, ScanPosition, WrongType};
 use base::{DatabaseId, Rng, Slot, UnixMillis};
 use bytes::Bytes;
 use resp::{Protocol, Writer};
 use std::collections::BTreeMap;
+use values::{HashValue, ListValue, SetValue, SortedSetValue, StreamValue};
+
+/// The types other than strings, as plainly.
+mod values;
 
 /// The database that tests run on, and the other one.
 pub(crate) const HERE: DatabaseId = DatabaseId(10);
 pub(crate) const THERE: DatabaseId = DatabaseId(11);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Entry {
-    /// `None` is a value of another type.
-    string: Option<Vec<u8>>,
+    value: Value,
     until: Option<UnixMillis>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    String(Vec<u8>),
+    List(ListValue),
+    Set(SetValue),
+    Hash(HashValue),
+    SortedSet(SortedSetValue),
+    Stream(StreamValue),
+}
+
+impl Value {
+    fn kind(&self) -> Kind {
+        match self {
+            Value::String(_) => Kind::String,
+            Value::List(_) => Kind::List,
+            Value::Set(_) => Kind::Set,
+            Value::Hash(_) => Kind::Hash,
+            Value::SortedSet(_) => Kind::SortedSet,
+            Value::Stream(_) => Kind::Stream,
+        }
+    }
 }
 
 type Entries = BTreeMap<Vec<u8>, Entry>;
@@ -26,6 +52,8 @@ pub(crate) struct Model {
     here: Entries,
     there: Entries,
     position: fn(&[u8]) -> ScanPosition,
+    /// What commands have told: event and key.
+    pub(crate) events: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// FNV-1a, with the slot from its low bits.
@@ -43,12 +71,13 @@ impl Model {
 
     pub(crate) fn with_positions(position: fn(&[u8]) -> ScanPosition) -> Self {
         let now = UnixMillis(1_700_000_000_000);
-        Self { now, here: Entries::new(), there: Entries::new(), position }
+        Self { now, here: Entries::new(), there: Entries::new(), position, events: Vec::new() }
     }
 
     /// A value that is no string.
     pub(crate) fn put_list(&mut self, key: &[u8]) {
-        self.here.insert(key.to_vec(), Entry { string: None, until: None });
+        let value = Value::List(ListValue(vec![b"element".to_vec()]));
+        self.here.insert(key.to_vec(), Entry { value, until: None });
     }
 
     fn live<'a>(&self, entries: &'a Entries, key: &[u8]) -> Option<&'a Entry> {
@@ -57,6 +86,19 @@ impl Model {
 
     fn entry(&self, key: &[u8]) -> Option<&Entry> {
         self.live(&self.here, key)
+    }
+
+    /// The value under `key`.
+    fn value(&self, key: &[u8]) -> Option<&Value> {
+        self.entry(key).map(|entry| &entry.value)
+    }
+
+    /// The value under `key`, which becomes `empty` if there is none.
+    fn value_or(&mut self, key: &[u8], empty: Value) -> &mut Value {
+        if self.entry(key).is_none() {
+            self.here.insert(key.to_vec(), Entry { value: empty, until: None });
+        }
+        &mut self.here.get_mut(key).expect("it is there").value
     }
 
     fn entries(&mut self, database: DatabaseId) -> &mut Entries {
@@ -113,13 +155,13 @@ impl Database for Model {
     }
 
     fn kind(&self, key: &[u8]) -> Option<Kind> {
-        self.entry(key).map(|entry| if entry.string.is_some() { Kind::String } else { Kind::List })
+        self.value(key).map(Value::kind)
     }
 
     fn string(&self, key: &[u8]) -> Result<Option<&[u8]>, WrongType> {
-        match self.entry(key) {
+        match self.value(key) {
             None => Ok(None),
-            Some(Entry { string: Some(string), .. }) => Ok(Some(string)),
+            Some(Value::String(string)) => Ok(Some(string)),
             Some(_) => Err(WrongType),
         }
     }
@@ -164,8 +206,10 @@ impl Database for Model {
     }
 
     fn dump(&self, key: &[u8]) -> Option<Bytes> {
-        let value = self.entry(key)?.string.as_deref();
-        Some(value.map_or("list".into(), |string| [b"dump:", string].concat().into()))
+        Some(match self.value(key)? {
+            Value::String(string) => [b"dump:", &string[..]].concat().into(),
+            _ => "list".into(),
+        })
     }
 
     fn put_string(&mut self, key: &[u8], value: &[u8], expiry: Expiry) {
@@ -174,7 +218,7 @@ impl Database for Model {
             Expiry::Clear => None,
             Expiry::At(until) => Some(until),
         };
-        self.here.insert(key.to_vec(), Entry { string: Some(value.to_vec()), until });
+        self.here.insert(key.to_vec(), Entry { value: Value::String(value.to_vec()), until });
     }
 
     fn splice_string(&mut self, key: &[u8], offset: usize, part: &[u8]) -> Result<usize, WrongType> {
@@ -232,5 +276,9 @@ impl Database for Model {
 
     fn clear(&mut self) {
         self.here.clear();
+    }
+
+    fn notify(&mut self, _class: EventClass, event: &'static str, key: &[u8]) {
+        self.events.push((event, key.to_vec()));
     }
 }

@@ -30,6 +30,24 @@ pub enum Group {
     String,
     /// Strings, bit by bit.
     Bitmap,
+    /// Elements in an order.
+    List,
+    /// Distinct members.
+    Set,
+    /// Fields with values.
+    Hash,
+    /// Members ordered by score.
+    SortedSet,
+    /// Logs with groups of consumers.
+    Stream,
+    /// Estimates of how many there are.
+    HyperLogLog,
+    /// Places on the earth.
+    Geo,
+    /// Channels.
+    PubSub,
+    /// Commands that take effect together.
+    Transactions,
     /// Any key.
     Generic,
     /// The connection.
@@ -46,6 +64,15 @@ impl Group {
         match self {
             Group::String => "string",
             Group::Bitmap => "bitmap",
+            Group::List => "list",
+            Group::Set => "set",
+            Group::Hash => "hash",
+            Group::SortedSet => "sorted-set",
+            Group::Stream => "stream",
+            Group::HyperLogLog => "hyperloglog",
+            Group::Geo => "geo",
+            Group::PubSub => "pubsub",
+            Group::Transactions => "transactions",
             Group::Generic => "generic",
             Group::Connection => "connection",
             Group::Server => "server",

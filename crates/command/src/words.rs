@@ -10,6 +10,29 @@ pub fn integer(word: &[u8]) -> Result<i64, Error> {
     parse_integer(word).ok_or(Error::NotAnInteger)
 }
 
+/// A double in decimal or as `inf`, `+inf`, `-inf`, `infinity` in any case; never NaN.
+pub fn float(word: &[u8]) -> Option<f64> {
+    let number: f64 = std::str::from_utf8(word).ok()?.parse().ok()?;
+    (!number.is_nan()).then_some(number)
+}
+
+/// For how long a blocking command waits, in milliseconds, from seconds as a decimal fraction; `None`: for ever.
+pub fn block_seconds(word: &[u8]) -> Result<Option<u64>, Error> {
+    let seconds = float(word).filter(|seconds| seconds.is_finite());
+    let seconds = seconds.ok_or(Error::Other("ERR timeout is not a float or out of range"))?;
+    let millis = (seconds * 1000.0).ceil();
+    if millis < 0.0 {
+        return Err(Error::Other("ERR timeout is negative"));
+    }
+    if millis > BLOCK_MILLIS_MAX {
+        return Err(Error::Other("ERR timeout is out of range"));
+    }
+    Ok((millis > 0.0).then_some(millis as u64))
+}
+
+/// Beyond this a deadline can't be told from never: as in Redis, what fits an `i64` of milliseconds beside the present time.
+const BLOCK_MILLIS_MAX: f64 = (i64::MAX / 2) as f64;
+
 /// The number of a database. Whether there is such a database is the cluster's to say.
 pub fn database_index(word: &[u8]) -> Result<DatabaseIndex, Error> {
     let number = i32::try_from(integer(word)?).map_err(|_| Error::OutOfRange)?;

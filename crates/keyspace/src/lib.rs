@@ -10,6 +10,8 @@
 
 /// One shard: its databases, what they have in common, and what the shard's log decides about them.
 pub mod keyspace;
+/// Lists, sets, hashes, sorted sets and streams.
+mod types;
 /// One database at one moment, as commands see it.
 pub mod view;
 

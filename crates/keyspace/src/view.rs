@@ -7,7 +7,7 @@ use crate::pick::pick;
 use crate::position::Position;
 use crate::rdb::{self, Value};
 use crate::record::Record;
-use base::database::{BadDump, Database, Expiry, Facts, Kind, ScanPosition, WrongType};
+use base::database::{BadDump, Database, EventClass, Expiry, Facts, Kind, ScanPosition, WrongType};
 use base::{DatabaseId, UnixMillis};
 use bytes::Bytes;
 
@@ -218,5 +218,9 @@ impl Database for View<'_> {
 
     fn clear(&mut self) {
         self.keyspace.clear(self.store);
+    }
+
+    fn notify(&mut self, _class: EventClass, _event: &'static str, _key: &[u8]) {
+        // Nobody can listen yet.
     }
 }

@@ -19,6 +19,8 @@ pub mod lcs;
 pub mod server;
 /// SET, GET and whatever else treats a value as a whole or by ranges.
 pub mod strings;
+/// MULTI, EXEC and what belongs to them.
+pub mod transactions;
 
 /// The tables of all families.
 pub(crate) const FAMILIES: &[&[Spec]] = &[
@@ -31,6 +33,7 @@ pub(crate) const FAMILIES: &[&[Spec]] = &[
     crate::scatter::SPECS,
     connection::SPECS,
     server::SPECS,
+    transactions::SPECS,
 ];
 
 /// How many commands each has.

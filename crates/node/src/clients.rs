@@ -4,6 +4,7 @@
 //! answered at once gets a `Ticket` for its place in the client's queue.
 
 use crate::api::{ClientId, Effect};
+use crate::transactions::Gathering;
 use base::{DatabaseIndex, GroupId, Outbox, Time};
 use bytes::Bytes;
 use resp::Protocol;
@@ -27,6 +28,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Where its client is, or was.
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot
+    }
+
     /// When the command came; nothing that is tried for it may take longer than the request timeout from then on.
     pub fn since(&self) -> Time {
         self.since
@@ -96,6 +102,8 @@ pub struct Client {
     pub backlog: usize,
     /// Commands received.
     pub commands: u64,
+    /// What it has on its way to EXEC.
+    pub transaction: Gathering,
     output: Vec<u8>,
     queue: VecDeque<Place>,
     /// The sequence of the first place in the queue.
@@ -103,6 +111,14 @@ pub struct Client {
     /// How many commands wait at each group.
     at_groups: SmallVec<[(GroupId, u32); 4]>,
     dirty: bool,
+}
+
+/// What a client is owed besides what is being captured.
+#[derive(Debug, Default)]
+pub(crate) struct Captured {
+    output: Vec<u8>,
+    queue: VecDeque<Place>,
+    reply_mode: ReplyMode,
 }
 
 /// Which replies a client wants.
@@ -144,6 +160,7 @@ impl Client {
             reader,
             backlog: 0,
             commands: 0,
+            transaction: Gathering::default(),
             output: Vec::new(),
             queue: VecDeque::new(),
             first: 0,
@@ -263,6 +280,29 @@ impl Clients {
     /// The client in a slot.
     pub fn get(&mut self, slot: u32) -> Option<&mut Client> {
         self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// The client whose command it is, if it is still there.
+    pub fn of(&mut self, ticket: Ticket) -> Option<&mut Client> {
+        self.get(ticket.slot).filter(|client| client.id == ticket.client)
+    }
+
+    /// From here to [`Clients::end_capture`], what is answered to a client at once is kept apart.
+    pub(crate) fn begin_capture(&mut self, slot: u32) -> Captured {
+        let Some(client) = self.get(slot) else { return Captured::default() };
+        Captured {
+            output: std::mem::take(&mut client.output),
+            queue: std::mem::take(&mut client.queue),
+            reply_mode: std::mem::take(&mut client.reply_mode),
+        }
+    }
+
+    /// What was answered since.
+    pub(crate) fn end_capture(&mut self, slot: u32, kept: Captured) -> Vec<u8> {
+        let Some(client) = self.get(slot) else { return Vec::new() };
+        client.queue = kept.queue;
+        client.reply_mode = kept.reply_mode;
+        std::mem::replace(&mut client.output, kept.output)
     }
 
     /// All of them, by id.

@@ -9,17 +9,30 @@ use crate::node::{Copy, Node};
 use crate::op::{Invocation, Op, Words, encode_invocation, encode_op};
 use crate::replica::Replica;
 use crate::scatter::Job;
+use crate::transactions::is_immediate;
 use base::{DatabaseId, GroupId, Time};
 use bytes::Bytes;
 use command::{Place, Spec};
 use resp::Writer;
 use resp::request::{Limits, Progress, Reader};
+use std::borrow::Cow;
 
 /// A write larger than this is refused: it would be one log entry, and one message to every copy.
 pub const WRITE_BYTES_MAX: usize = 32 << 20;
 
 /// What a client may send while its next command waits for an earlier one, before reading from it pauses.
 const HELD_BYTES_MAX: usize = 1 << 20;
+
+impl RouteError {
+    /// The error for a client; `what` became of its command.
+    pub(crate) fn says(&self, what: &str) -> String {
+        let RouteError::CrossShard { first, second } = self;
+        format!(
+            "ERR {what}: its keys lie on {first} and {second}, and commands over several shards come with two-phase commit. \
+             Keys with the same {{tag}} share a shard"
+        )
+    }
+}
 
 /// Why a command can't be sent to one shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,6 +231,9 @@ impl Node {
             Ok(spec) => spec,
             Err(error) => {
                 self.hub.counters.commands += 1;
+                if let Some(client) = self.hub.clients.get(slot) {
+                    client.transaction.refuse();
+                }
                 self.refuse(slot, error);
                 return true;
             }
@@ -225,7 +241,11 @@ impl Node {
         let now = self.hub.now;
         let strict = self.hub.config.pipeline_order_strict;
         let Some(client) = self.hub.clients.get(slot) else { return true };
-        if client.pending() > 0 && (strict || spec.place == Place::Cluster || self.waits_for_earlier(spec)) {
+        let gathers = client.transaction.is_gathering() && !is_immediate(spec);
+        if !gathers
+            && client.pending() > 0
+            && (strict || spec.place == Place::Cluster || self.waits_for_earlier(spec))
+        {
             if let Some(client) = self.hub.clients.get(slot) {
                 client.held = true;
             }
@@ -245,7 +265,14 @@ impl Node {
             // There was a password when it connected, and there is none any more.
             client.authenticated = true;
         }
+        if gathers {
+            self.gather(slot, spec, words);
+            return true;
+        }
         match spec.place {
+            _ if spec.group == command::spec::Group::Transactions => {
+                self.about_transactions(slot, spec, words)
+            }
             Place::Keys => self.keyed(slot, spec, words),
             Place::Cluster => self.scatter(slot, spec, words),
             Place::Connection | Place::Node => self.answer_here(slot, spec, words),
@@ -261,7 +288,7 @@ impl Node {
     /// The group that has all keys of a command: the one place that decides it. Until transactions over shards exist,
     /// a command over two of them is refused.
     #[inline]
-    fn route(&self, spec: &Spec, words: &[&[u8]]) -> Result<GroupId, RouteError> {
+    pub(crate) fn route(&self, spec: &Spec, words: &[&[u8]]) -> Result<GroupId, RouteError> {
         let mut found = None;
         for key in spec.keys(words) {
             let group = self.view.slots.group_of_key(key);
@@ -277,17 +304,7 @@ impl Node {
     fn keyed(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {
         let group = match self.route(spec, words) {
             Ok(group) => group,
-            Err(RouteError::CrossShard { first, second }) => {
-                let name = spec.name;
-                self.refuse(
-                    slot,
-                    format_args!(
-                        "ERR '{name}' was not executed: its keys lie on {first} and {second}, and commands over \
-                         several shards come with two-phase commit. Keys with the same {{tag}} share a shard"
-                    ),
-                );
-                return;
-            }
+            Err(error) => return self.refuse(slot, error.says(&format!("'{}' was not executed", spec.name))),
         };
         let Some(invocation) = self.invocation(slot, spec, words) else { return };
         if spec.is_write() {
@@ -298,7 +315,7 @@ impl Node {
     }
 
     /// The command with what the connection says about it; answers the client if that is impossible.
-    fn invocation<'a>(
+    pub(crate) fn invocation<'a>(
         &mut self,
         slot: u32,
         spec: &'static Spec,
@@ -306,39 +323,45 @@ impl Node {
     ) -> Option<Invocation<'a>> {
         let client = self.hub.clients.get(slot)?;
         let (index, protocol) = (client.database, client.protocol);
-        let Some(database) = self.database(index) else {
-            self.refuse(slot, "ERR the selected database is gone or closing; SELECT another");
-            return None;
-        };
-        let target = match spec.target(words) {
-            Ok(None) => None,
-            Ok(Some(other)) => match self.database(other) {
-                Some(id) => Some(id).filter(|id| *id != database),
-                None => {
-                    self.refuse(slot, command::Error::DatabaseIndex);
-                    return None;
-                }
-            },
+        match self.invocation_in(index, protocol, spec, words) {
+            Ok(invocation) => Some(invocation),
             Err(error) => {
                 self.refuse(slot, error);
-                return None;
+                None
             }
+        }
+    }
+
+    /// The command in this database and protocol; the error for the client if that is impossible.
+    pub(crate) fn invocation_in<'a>(
+        &self,
+        index: base::DatabaseIndex,
+        protocol: resp::Protocol,
+        spec: &'static Spec,
+        words: &[&'a [u8]],
+    ) -> Result<Invocation<'a>, Cow<'static, str>> {
+        let words_of = |error: command::Error| Cow::Owned(error.text().into_owned());
+        let Some(database) = self.database(index) else {
+            return Err("ERR the selected database is gone or closing; SELECT another".into());
+        };
+        let target = match spec.target(words).map_err(words_of)? {
+            None => None,
+            Some(other) => match self.database(other) {
+                Some(id) => Some(id).filter(|id| *id != database),
+                None => return Err(words_of(command::Error::DatabaseIndex)),
+            },
         };
         if spec.is_write() {
             let bytes: usize = words.iter().map(|word| word.len()).sum();
             if bytes > WRITE_BYTES_MAX {
-                self.refuse(
-                    slot,
-                    format_args!(
-                        "ERR '{}' was not executed: its {bytes} bytes exceed write-bytes-max ({WRITE_BYTES_MAX}), the \
-                         most that one log entry takes. Split the value",
-                        spec.name
-                    ),
-                );
-                return None;
+                let name = spec.name;
+                return Err(Cow::Owned(format!(
+                    "ERR '{name}' was not executed: its {bytes} bytes exceed write-bytes-max ({WRITE_BYTES_MAX}), the most \
+                     that one log entry takes. Split the value"
+                )));
             }
         }
-        Some(Invocation { spec, database, target, protocol, words: Words::from_slice(words) })
+        Ok(Invocation { spec, database, target, protocol, words: Words::from_slice(words) })
     }
 
     /// The open database behind a number.
@@ -410,7 +433,9 @@ impl Node {
     /// When somebody began to wait; what is tried anew for them doesn't begin anew.
     fn asked_at(&self, waiter: Waiter) -> Time {
         match waiter {
-            Waiter::Client(ticket) | Waiter::Meta(ticket) => ticket.since(),
+            Waiter::Client(ticket) | Waiter::Meta(ticket) | Waiter::Watch(ticket) | Waiter::Exec(ticket) => {
+                ticket.since()
+            }
             Waiter::Scatter { job, .. } => self.jobs.get(&job).map_or(self.hub.now, Job::since),
             Waiter::Join(_) | Waiter::Remote { .. } | Waiter::Nobody => self.hub.now,
         }
@@ -447,6 +472,8 @@ impl Node {
             Waiter::Scatter { job, group: part } => self.part_done(job, part, reply),
             Waiter::Join(ticket) => self.join_decided(ticket, reply.ok()),
             Waiter::Meta(ticket) => self.meta_decided(ticket, reply),
+            Waiter::Watch(ticket) => self.watch_seen(ticket, reply),
+            Waiter::Exec(ticket) => self.executed(ticket, reply),
             Waiter::Remote { .. } | Waiter::Nobody => {}
         }
         let _ = group;

@@ -29,6 +29,10 @@ pub enum Waiter {
     Join(u64),
     /// A client whose command changes the meta group's state.
     Meta(Ticket),
+    /// A client that asked for the versions of keys that it watches.
+    Watch(Ticket),
+    /// A client whose transaction is carried out.
+    Exec(Ticket),
     /// A request that this node, as a gateway, has sent to itself as a leader, or that came from another gateway.
     Remote {
         /// The gateway's session; its node gets the answer.

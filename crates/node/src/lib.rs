@@ -47,6 +47,8 @@ pub mod scatter;
 pub mod serve;
 /// How a node begins.
 pub mod start;
+/// MULTI, EXEC, WATCH: commands that take effect together.
+pub mod transactions;
 /// Snapshots on the move.
 pub mod transfer;
 /// What nodes say to each other.

@@ -5,9 +5,11 @@
 //! behave as one on a single machine: the group's time, and what every gateway's session has done already.
 
 use crate::meta::{Meta, MetaCommand, MetaOutcome};
-use crate::op::{BadBatch, BatchReader, Invocation, Op, Provenance, seed_of};
-use crate::scatter::run_part;
+use crate::op::{BadBatch, BatchReader, Invocation, Op, Provenance, Transaction, seed_of};
+use crate::scatter::{run_alone, run_part};
+use crate::transactions::CHANGING;
 use base::codec::{Decode, DecodeError, Decoder, Encode, Encoder};
+use base::database::Database;
 use base::{Index, NodeId, Time, UnixMillis, invariant};
 use bytes::Bytes;
 use keyspace::Keyspace;
@@ -33,6 +35,8 @@ pub struct Machine {
     pub ceiling: UnixMillis,
     sessions: BTreeMap<NodeId, Session>,
     scratch: Vec<u8>,
+    /// Whether a read is answered between two operations of one entry.
+    pub(crate) in_entry: bool,
     snapshot_header: Option<Vec<u8>>,
     /// What is broken on purpose.
     #[cfg(feature = "bugs")]
@@ -83,6 +87,7 @@ impl Machine {
             ceiling: UnixMillis(0),
             sessions: BTreeMap::new(),
             scratch: Vec::new(),
+            in_entry: false,
             snapshot_header: None,
             #[cfg(feature = "bugs")]
             bugs: crate::api::Bugs::default(),
@@ -156,10 +161,36 @@ impl Machine {
             State::Shard(keyspace) if invocation.spec.place == command::Place::Cluster => {
                 run_part(invocation, &keyspace.database(invocation.database, now), seed, to);
             }
+            State::Shard(_) if invocation.spec.execute.is_none() => self.versions(invocation, now, to),
             State::Shard(keyspace) => run_command(keyspace, invocation, now, seed, to),
             State::Meta(_) | State::Blank => {
                 Writer::new(to, invocation.protocol).error("ERR this group answers no commands");
             }
+        }
+    }
+
+    /// Answers a transaction that only reads, as [`Machine::read`].
+    pub fn read_transaction(
+        &mut self,
+        transaction: &Transaction<'_>,
+        now: UnixMillis,
+        seed: u64,
+        to: &mut Vec<u8>,
+    ) {
+        match &mut self.state {
+            State::Shard(keyspace) => run_transaction(keyspace, transaction, now, seed, to),
+            State::Meta(_) | State::Blank => {}
+        }
+    }
+
+    /// The version of each key, for WATCH, as little-endian numbers: the revision of its last change, 0 if it isn't there.
+    fn versions(&mut self, invocation: &Invocation<'_>, now: UnixMillis, to: &mut Vec<u8>) {
+        let State::Shard(keyspace) = &mut self.state else { return };
+        let view = keyspace.database(invocation.database, now);
+        for key in &invocation.words[1..] {
+            let revision = view.facts(key).map_or(0, |facts| facts.revision);
+            let changing = self.in_entry && revision == self.applied.0;
+            to.extend_from_slice(&(if changing { CHANGING } else { revision }).to_le_bytes());
         }
     }
 
@@ -240,6 +271,9 @@ impl Machine {
                 }
             }
             (State::Shard(keyspace), Op::Drop(database)) => keyspace.drop_database(*database),
+            (State::Shard(keyspace), Op::Transaction(transaction)) => {
+                run_transaction(keyspace, transaction, self.time, seed, &mut self.scratch);
+            }
             (State::Meta(meta), Op::Meta(command)) => {
                 let outcome = match MetaCommand::from_bytes(Bytes::copy_from_slice(command)) {
                     Ok(command) => meta.apply(command),
@@ -396,6 +430,39 @@ fn run_command(
     };
     // The reply says what came of it; a refused command has changed nothing.
     let _ = command::run(invocation.spec, &mut context);
+}
+
+/// Carries out a transaction. Its outcome is a byte, 1 if it took effect and 0 if a watched key had changed, and then every command's
+/// reply, each behind its length (four bytes, little-endian); the gateway makes the client's reply of them.
+fn run_transaction(
+    keyspace: &mut Keyspace,
+    transaction: &Transaction<'_>,
+    now: UnixMillis,
+    seed: u64,
+    to: &mut Vec<u8>,
+) {
+    let unchanged = transaction.watched.iter().all(|watched| {
+        let facts = keyspace.database(watched.database, now).facts(watched.key);
+        facts.map_or(0, |facts| facts.revision) == watched.version
+    });
+    to.push(u8::from(unchanged));
+    if !unchanged {
+        return;
+    }
+    for (place, invocation) in transaction.commands.iter().enumerate() {
+        let length_at = to.len();
+        to.extend_from_slice(&[0; 4]);
+        // Another mixing than that of a batch's places, so that no two commands of one batch draw alike.
+        let seed = seed.rotate_left(32) ^ seed_of(0, place as u64 + 1);
+        if invocation.spec.place == command::Place::Cluster && !invocation.spec.is_write() {
+            run_alone(invocation, &keyspace.database(invocation.database, now), seed, to);
+        } else {
+            run_command(keyspace, invocation, now, seed, to);
+        }
+        // Replies are bounded far below 4 GiB.
+        let length = (to.len() - length_at - 4) as u32;
+        to[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+    }
 }
 
 /// A wall clock that is read through the node's monotonic one: the driver tells the difference now and then.

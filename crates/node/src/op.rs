@@ -29,6 +29,29 @@ pub enum Op<'a> {
     Tick,
     /// A database is no more.
     Drop(DatabaseId),
+    /// Commands that take effect together, at one moment.
+    Transaction(Transaction<'a>),
+}
+
+/// Commands that take effect together, unless a key has changed that their client watches. A pure function of this and of the shard's
+/// state. As a query it only reads.
+#[derive(Clone, Debug, Default)]
+pub struct Transaction<'a> {
+    /// Keys that must still have these versions.
+    pub watched: Vec<Watched<'a>>,
+    /// What is to be done, in order.
+    pub commands: Vec<Invocation<'a>>,
+}
+
+/// A key and the version that its client has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watched<'a> {
+    /// The database.
+    pub database: DatabaseId,
+    /// The key.
+    pub key: &'a [u8],
+    /// The shard revision of its last change; 0 if it wasn't there.
+    pub version: u64,
 }
 
 /// A command with all that decides what it does: a pure function of this and of the shard's state.
@@ -197,6 +220,19 @@ pub fn encode_op(to: &mut Vec<u8>, op: &Op<'_>) {
             to.push(5);
             put_varint(to, database.0);
         }
+        Op::Transaction(transaction) => {
+            to.push(6);
+            put_varint(to, transaction.watched.len() as u64);
+            for watched in &transaction.watched {
+                put_varint(to, watched.database.0);
+                put_slice(to, watched.key);
+                put_varint(to, watched.version);
+            }
+            put_varint(to, transaction.commands.len() as u64);
+            for invocation in &transaction.commands {
+                encode_invocation(to, invocation);
+            }
+        }
     }
 }
 
@@ -231,8 +267,27 @@ pub fn decode_op<'a>(rest: &mut &'a [u8]) -> Result<Op<'a>, BadBatch> {
         }
         4 => Ok(Op::Tick),
         5 => Ok(Op::Drop(DatabaseId(varint(rest)?))),
+        6 => decode_transaction(rest).map(Op::Transaction),
         _ => Err(BadBatch("an operation's kind")),
     }
+}
+
+fn decode_transaction<'a>(rest: &mut &'a [u8]) -> Result<Transaction<'a>, BadBatch> {
+    let mut transaction = Transaction::default();
+    for _ in 0..varint(rest)? {
+        transaction.watched.push(Watched {
+            database: DatabaseId(varint(rest)?),
+            key: slice(rest)?,
+            version: varint(rest)?,
+        });
+    }
+    for _ in 0..varint(rest)? {
+        if byte(rest)? != 1 {
+            return Err(BadBatch("a command of a transaction"));
+        }
+        transaction.commands.push(decode_invocation(rest)?);
+    }
+    Ok(transaction)
 }
 
 fn decode_invocation<'a>(rest: &mut &'a [u8]) -> Result<Invocation<'a>, BadBatch> {
@@ -329,6 +384,8 @@ mod tests {
         batch.push(None, &Op::Expire(vec![(DatabaseId(2), b"old")]));
         batch.push(None, &Op::Meta(b"m"));
         batch.push(None, &Op::Drop(DatabaseId(200)));
+        let watched = vec![Watched { database: DatabaseId(1), key: b"w", version: 300 }];
+        batch.push(None, &Op::Transaction(Transaction { watched, commands: vec![set(b"k", b"v")] }));
         let bytes = batch.finish(UnixMillis(0x0102_0304), 0x0506);
         let id = format!("{:02x}", command::lookup(b"set").expect("there is SET").id.0);
         let golden = [
@@ -338,6 +395,7 @@ mod tests {
             "00 03 01 02 036f6c64",
             "00 02 016d",
             "00 05 c801",
+            &format!("00 06 01 01 0177 ac02 01 01 01 {id} 01 03 03736574 016b 0176"),
         ];
         assert_eq!(hex(&bytes), golden.concat().replace(' ', ""));
     }

@@ -461,7 +461,9 @@ impl Replica {
             }
             while let Some((_, read)) = reads.next_if(|(behind, _)| *behind == place + 1) {
                 let time = machine.time;
+                machine.in_entry = true;
                 read_now(machine, hub, group, read, time);
+                machine.in_entry = false;
             }
         });
         if let Err(bad) = applied {
@@ -541,7 +543,10 @@ impl Replica {
         for inflight in &mut self.inflight {
             let since = inflight.since;
             let is_over = |waiter: &Waiter| match waiter {
-                Waiter::Client(ticket) | Waiter::Meta(ticket) => now.since(ticket.since()) >= limit,
+                Waiter::Client(ticket)
+                | Waiter::Meta(ticket)
+                | Waiter::Watch(ticket)
+                | Waiter::Exec(ticket) => now.since(ticket.since()) >= limit,
                 _ => now.since(since) >= limit,
             };
             for waiter in inflight.waiters.iter_mut().filter(|waiter| is_over(waiter)) {
@@ -619,6 +624,11 @@ fn read_now(machine: &mut Machine, hub: &mut Hub, group: GroupId, read: Read, ti
             let (mut reply, seed) = (Vec::new(), hub.rng.next_u64());
             machine.read(&invocation, time, seed, &mut reply);
             hub.tell_done(group, read.waiter, &reply);
+        }
+        Ok(Op::Transaction(transaction)) => {
+            let (mut outcome, seed) = (Vec::new(), hub.rng.next_u64());
+            machine.read_transaction(&transaction, time, seed, &mut outcome);
+            hub.tell_done(group, read.waiter, &outcome);
         }
         _ => {
             let error = Bytes::from_static(b"-ERR a node of another release asked something unknown\r\n");

@@ -108,6 +108,24 @@ pub fn run_part(invocation: &Invocation<'_>, db: &dyn Database, seed: u64, to: &
     part.encode(&mut Encoder::new(to));
 }
 
+/// Answers a command over all shards where there is only this one, as in a transaction.
+pub fn run_alone(invocation: &Invocation<'_>, db: &dyn Database, seed: u64, to: &mut Vec<u8>) {
+    let mut writer = Writer::new(to, invocation.protocol);
+    let words = &invocation.words;
+    match invocation.spec.name {
+        "scan" => match scatter::Scan::parse(words) {
+            Ok(scan) => {
+                let page = scatter::scan_page(db, scan.cursor.position(), &scan);
+                scatter::reply_page(&mut writer, page.next, &page.keys);
+            }
+            Err(error) => writer.error(error),
+        },
+        "keys" => scatter::reply_keys(&mut writer, &scatter::keys_matching(db, words[1])),
+        "randomkey" => writer.bulk_or_null(db.pick(seed).as_deref()),
+        _ => writer.count(db.len()),
+    }
+}
+
 impl Node {
     /// Begins a command over all shards.
     pub(crate) fn scatter(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {

@@ -139,6 +139,11 @@ fn numbers_in_the_log_never_change() {
         (520, "cluster|getkeysinslot"),
         (521, "cluster|help"),
         (522, "cluster|myshardid"),
+        (768, "multi"),
+        (769, "exec"),
+        (770, "discard"),
+        (771, "watch"),
+        (772, "unwatch"),
     ];
     let pinned: BTreeMap<u16, &str> = pinned.into_iter().collect();
     let table: BTreeMap<u16, &str> = all().map(|spec| (spec.id.0, spec.name)).collect();

@@ -106,7 +106,7 @@ fn describe(client: &Client, local: &str, now: Time) -> String {
     // Writing to a String can't fail.
     let _ = write!(
         line,
-        "id={} addr={} laddr={local} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 \
+        "id={} addr={} laddr={local} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
          qbuf={input} qbuf-free={spare} obl={output} oll={} omem={backlog} tot-mem={memory} events={events} cmd={} \
          user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id.0,
@@ -115,6 +115,8 @@ fn describe(client: &Client, local: &str, now: Time) -> String {
         now.since(client.since).as_secs(),
         now.since(client.last_command_at).as_secs(),
         client.database.0,
+        client.transaction.len().map_or(-1, |count| count as i64),
+        client.transaction.watched(),
         client.pending(),
         client.last_command,
         if client.protocol == Protocol::Resp3 { 3 } else { 2 },

@@ -162,6 +162,7 @@ impl Node {
         client.reply_mode = ReplyMode::On;
         client.no_evict = false;
         client.no_touch = false;
+        client.transaction.discard();
         self.reply(slot, |reply| reply.simple("RESET"));
     }
 

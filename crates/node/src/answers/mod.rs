@@ -37,6 +37,8 @@ impl Node {
                 | "config|set"
                 | "sihai|remove"
                 | "wait"
+                | "exec"
+                | "watch"
                 | "info"
                 | "memory|stats"
                 | "sihai|status"

@@ -1,0 +1,204 @@
+//! MULTI, EXEC and WATCH: together or not at all, in Redis's words.
+
+mod common;
+
+use base::Duration;
+use common::{World, config};
+use node::Config;
+
+/// Every request with its reply.
+fn says(world: &mut World, client: common::Connection, cases: &[(&str, &str)]) {
+    for (command, reply) in cases {
+        assert_eq!(world.call(client, command), format!("{reply}\r\n"), "{command}");
+    }
+}
+
+fn one_shard() -> World {
+    World::with(Config { shards: 1, ..config() })
+}
+
+#[test]
+fn what_was_gathered_takes_effect_together() {
+    let mut world = one_shard();
+    let client = world.connect(1);
+    says(
+        &mut world,
+        client,
+        &[
+            ("MULTI", "+OK"),
+            ("SET a 1", "+QUEUED"),
+            ("INCR a", "+QUEUED"),
+            ("PING", "+QUEUED"),
+            ("SELECT 3", "+QUEUED"),
+            ("SET a other", "+QUEUED"),
+            ("DBSIZE", "+QUEUED"),
+            ("EXEC", "*6\r\n+OK\r\n:2\r\n+PONG\r\n+OK\r\n+OK\r\n:1"),
+            ("GET a", "$5\r\nother"),
+            ("SELECT 0", "+OK"),
+            ("GET a", "$1\r\n2"),
+            ("MULTI", "+OK"),
+            ("GET a", "+QUEUED"),
+            ("KEYS *", "+QUEUED"),
+            ("EXEC", "*2\r\n$1\r\n2\r\n*1\r\n$1\r\na"),
+            ("MULTI", "+OK"),
+            ("EXEC", "*0"),
+            ("MULTI", "+OK"),
+            ("FLUSHALL", "+QUEUED"),
+            ("DBSIZE", "+QUEUED"),
+            ("EXEC", "*2\r\n+OK\r\n:0"),
+            ("SELECT 3", "+OK"),
+            ("DBSIZE", ":0"),
+        ],
+    );
+}
+
+#[test]
+fn an_error_while_it_runs_stops_nothing_and_one_while_it_is_gathered_stops_all() {
+    let mut world = one_shard();
+    let client = world.connect(1);
+    says(
+        &mut world,
+        client,
+        &[
+            ("SET s text", "+OK"),
+            ("MULTI", "+OK"),
+            ("SET a 1", "+QUEUED"),
+            ("INCR s", "+QUEUED"),
+            ("SET b 2", "+QUEUED"),
+            ("EXEC", "*3\r\n+OK\r\n-ERR value is not an integer or out of range\r\n+OK"),
+            ("GET b", "$1\r\n2"),
+            ("MULTI", "+OK"),
+            ("SET a 9", "+QUEUED"),
+            ("NOPE", "-ERR unknown command 'NOPE', with args beginning with: "),
+            ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+            ("GET a", "$1\r\n1"),
+            ("EXEC", "-ERR EXEC without MULTI"),
+            ("DISCARD", "-ERR DISCARD without MULTI"),
+            ("MULTI", "+OK"),
+            ("MULTI", "-ERR MULTI calls can not be nested"),
+            ("WATCH a", "-ERR WATCH inside MULTI is not allowed"),
+            ("SET a 9", "+QUEUED"),
+            ("DISCARD", "+OK"),
+            ("GET a", "$1\r\n1"),
+        ],
+    );
+}
+
+#[test]
+fn a_watched_key_that_changed_stops_the_transaction() {
+    let mut world = one_shard();
+    let (one, other) = (world.connect(1), world.connect(1));
+    let mut attempt = |before: &str, meanwhile: &str, done: bool| {
+        assert_ne!(world.call(other, before), "");
+        says(&mut world, one, &[("WATCH k missing", "+OK")]);
+        if !meanwhile.is_empty() {
+            assert_ne!(world.call(other, meanwhile), "");
+        }
+        says(&mut world, one, &[("MULTI", "+OK"), ("SET seen 1", "+QUEUED")]);
+        let reply = world.call(one, "EXEC");
+        assert_eq!(reply, if done { "*1\r\n+OK\r\n" } else { "*-1\r\n" }, "{before}; {meanwhile}");
+    };
+    attempt("SET k 1", "", true);
+    attempt("SET k 1", "SET another 1", true);
+    attempt("SET k 1", "SET k 1", false);
+    attempt("SET k 1", "APPEND k x", false);
+    attempt("SET k 1", "DEL k", false);
+    attempt("SET k 1", "FLUSHALL", false);
+    attempt("SET k 1", "PEXPIRE k 100000", false);
+    attempt("SET k 1", "SET missing now", false);
+    attempt("DEL missing", "DEL k", false);
+    attempt("DEL k", "DEL k", true);
+}
+
+#[test]
+fn watching_ends_with_exec_discard_and_unwatch() {
+    let mut world = one_shard();
+    let (one, other) = (world.connect(1), world.connect(1));
+    for end in [&["UNWATCH"][..], &["MULTI", "DISCARD"], &["MULTI", "EXEC"]] {
+        says(&mut world, one, &[("WATCH k", "+OK")]);
+        for command in end {
+            assert!(!world.call(one, command).starts_with('-'), "{command}");
+        }
+        says(&mut world, other, &[("SET k changed", "+OK")]);
+        says(&mut world, one, &[("MULTI", "+OK"), ("GET k", "+QUEUED"), ("EXEC", "*1\r\n$7\r\nchanged")]);
+    }
+}
+
+#[test]
+fn a_key_that_expires_meanwhile_has_changed() {
+    let mut world = one_shard();
+    let one = world.connect(1);
+    says(
+        &mut world,
+        one,
+        &[("SET k 1 PX 300", "+OK"), ("WATCH k", "+OK"), ("MULTI", "+OK"), ("SET a 1", "+QUEUED")],
+    );
+    world.pass(Duration::from_secs(2));
+    says(&mut world, one, &[("EXEC", "*-1"), ("EXISTS a", ":0")]);
+}
+
+#[test]
+fn a_pipelined_transaction_keeps_its_place_among_the_commands_around_it() {
+    let mut world = one_shard();
+    let client = world.connect(1);
+    let answer = world.talk(
+        client,
+        b"SET n 1\r\nMULTI\r\nINCR n\r\nINCR n\r\nEXEC\r\nINCR n\r\nWATCH n\r\nMULTI\r\nGET n\r\nEXEC\r\nGET n\r\n",
+    );
+    assert_eq!(
+        answer,
+        "+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:2\r\n:3\r\n:4\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n$1\r\n4\r\n$1\r\n4\r\n"
+    );
+}
+
+#[test]
+fn keys_on_two_shards_are_refused_and_nothing_is_executed() {
+    let mut world = World::with(Config { shards: 16, ..config() });
+    let client = world.connect(1);
+    says(&mut world, client, &[("MULTI", "+OK"), ("SET a 1", "+QUEUED"), ("SET b 1", "+QUEUED")]);
+    let refused = world.call(client, "EXEC");
+    assert!(refused.starts_with("-EXECABORT ") && refused.contains("two-phase commit"), "{refused}");
+    says(&mut world, client, &[("GET a", "$-1"), ("MULTI", "+OK")]);
+    let refused = world.call(client, "DBSIZE");
+    assert!(refused.contains("all shards"), "{refused}");
+    says(
+        &mut world,
+        client,
+        &[
+            ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+            ("MULTI", "+OK"),
+            ("SET {t}a 1", "+QUEUED"),
+            ("SET {t}b 1", "+QUEUED"),
+            ("EXEC", "*2\r\n+OK\r\n+OK"),
+        ],
+    );
+}
+
+#[test]
+fn a_transaction_through_another_node_is_carried_out_once_though_its_leader_dies() {
+    let mut world = World::cluster(3);
+    world.until_ready();
+    let client = world.connect(1);
+    says(
+        &mut world,
+        client,
+        &[("SET {t}n 0", "+OK"), ("WATCH {t}n", "+OK"), ("MULTI", "+OK"), ("INCR {t}n", "+QUEUED")],
+    );
+    let slot = base::slot_of(b"{t}n").number();
+    let of_slot = |group: &node::overview::GroupOverview| {
+        group.slots.iter().any(|(first, last)| (*first..=*last).contains(&slot))
+    };
+    let shard = world.overview(1).groups.into_iter().find(of_slot);
+    let leader = shard.and_then(|group| group.leader).expect("somebody leads the shard").0;
+    world.send(client, b"EXEC\r\n");
+    if leader != 1 {
+        world.crash(leader);
+    }
+    let mut answer = String::new();
+    while answer.is_empty() {
+        world.pass(Duration::from_millis(50));
+        answer = world.take(client);
+    }
+    assert_eq!(answer, "*1\r\n:1\r\n");
+    says(&mut world, client, &[("GET {t}n", "$1\r\n1")]);
+}

@@ -53,7 +53,7 @@ pub enum Error {
     /// Source and target are the same key.
     SameObject,
     /// There is nothing to take yet, and the command may wait for it. What it answers where it may not: when its time is over, or in a
-    /// transaction.
+    /// transaction. XREADGROUP has made its consumer by then, and noted that it asked, as it does on every attempt.
     WouldBlock(Nothing),
     /// There is no database with this number.
     DatabaseIndex,
@@ -67,6 +67,8 @@ pub enum Error {
     UnsupportedOption(Box<str>),
     /// Too few or too many words; the command's full name.
     Arity(&'static str),
+    /// Anything else that names what it is about: the whole text, its code first.
+    Said(Box<str>),
     /// Anything else, with its code.
     Other(&'static str),
 }
@@ -116,6 +118,7 @@ impl Error {
             Error::Arity(name) => {
                 return Cow::Owned(format!("ERR wrong number of arguments for '{name}' command"));
             }
+            Error::Said(text) => text,
             Error::Other(text) => text,
         })
     }

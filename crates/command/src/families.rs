@@ -17,6 +17,8 @@ pub mod generic;
 pub mod lcs;
 /// What concerns the node and the cluster.
 pub mod server;
+/// Logs with groups of consumers.
+pub mod streams;
 /// SET, GET and whatever else treats a value as a whole or by ranges.
 pub mod strings;
 /// MULTI, EXEC and what belongs to them.
@@ -34,6 +36,7 @@ pub(crate) const FAMILIES: &[&[Spec]] = &[
     connection::SPECS,
     server::SPECS,
     transactions::SPECS,
+    streams::SPECS,
 ];
 
 /// How many commands each has.

@@ -116,19 +116,21 @@ pub fn categories(spec: &Spec) -> SmallVec<[&'static str; 6]> {
     let mut all = SmallVec::new();
     let flag = |flag| spec.flags.has(flag);
     let category = |category| spec.categories.has(category);
+    // A container is in no family's category: its subcommands are.
+    let of = |group| spec.group == group && spec.subcommands.is_empty();
     for (holds, name) in [
         (category(Categories::KEYSPACE), "@keyspace"),
         (flag(Flags::READONLY), "@read"),
         (flag(Flags::WRITE), "@write"),
-        (spec.group == Group::Set, "@set"),
-        (spec.group == Group::SortedSet, "@sortedset"),
-        (spec.group == Group::List, "@list"),
-        (spec.group == Group::Hash, "@hash"),
-        (spec.group == Group::String, "@string"),
-        (spec.group == Group::Bitmap, "@bitmap"),
-        (spec.group == Group::HyperLogLog, "@hyperloglog"),
-        (spec.group == Group::Geo, "@geo"),
-        (spec.group == Group::Stream, "@stream"),
+        (of(Group::Set), "@set"),
+        (of(Group::SortedSet), "@sortedset"),
+        (of(Group::List), "@list"),
+        (of(Group::Hash), "@hash"),
+        (of(Group::String), "@string"),
+        (of(Group::Bitmap), "@bitmap"),
+        (of(Group::HyperLogLog), "@hyperloglog"),
+        (of(Group::Geo), "@geo"),
+        (of(Group::Stream), "@stream"),
         (flag(Flags::PUBSUB), "@pubsub"),
         (flag(Flags::ADMIN), "@admin"),
         (flag(Flags::FAST), "@fast"),
@@ -136,7 +138,7 @@ pub fn categories(spec: &Spec) -> SmallVec<[&'static str; 6]> {
         (flag(Flags::BLOCKING), "@blocking"),
         (category(Categories::DANGEROUS) || flag(Flags::ADMIN), "@dangerous"),
         (category(Categories::CONNECTION), "@connection"),
-        (spec.group == Group::Transactions, "@transaction"),
+        (of(Group::Transactions), "@transaction"),
     ] {
         if holds {
             all.push(name);

@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::execute::Execute;
 use crate::words;
 use base::DatabaseIndex;
+use base::database::Database;
 use smallvec::SmallVec;
 
 /// A command's number in the log. Given out once, pinned by a test, never reused.
@@ -310,6 +311,12 @@ impl Spec {
         }
     }
 
+    /// A command that is answered by the gateway, from what it knows.
+    pub(crate) const fn at_node(mut self) -> Self {
+        self.place = Place::Node;
+        self
+    }
+
     pub(crate) const fn flags(mut self, flags: &[Flags]) -> Self {
         let mut at = 0;
         while at < flags.len() {
@@ -406,6 +413,16 @@ impl Spec {
             "move" => words::database_index(args[2]).map(Some),
             "copy" => crate::families::generic::copy_options(args).map(|options| options.database),
             _ => Ok(None),
+        }
+    }
+
+    /// The words with which a node waits, asked of the database on which the command has just found nothing: it runs those again when
+    /// there may be something. They differ from `args` where those speak of the moment (`$` of XREAD), which must stay the moment at
+    /// which the waiting began. `None`: run the same words.
+    pub fn blocking_words(&self, db: &dyn Database, args: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
+        match self.name {
+            "xread" => crate::families::streams::blocking_words(db, args),
+            _ => None,
         }
     }
 

@@ -57,11 +57,19 @@ impl Node {
             "info" | "time" | "swapdb" | "wait" | "command" | "config" | "memory" => {
                 self.about_server(slot, spec, words)
             }
+            "object" | "xgroup" | "xinfo" => self.explain(slot, container),
             _ => self.about_connection(slot, spec, words),
         };
         if let Err(text) = answered {
             self.refuse(slot, text);
         }
+    }
+
+    /// Answers HELP of a command whose other subcommands are a shard's.
+    fn explain(&mut self, slot: u32, container: &str) -> Answered {
+        let spec = command::lookup(container.as_bytes()).ok_or("ERR there is no such command")?;
+        self.reply(slot, |reply| command::introspect::help(spec, reply));
+        Ok(())
     }
 
     /// Answers at once, in the client's version of the protocol.

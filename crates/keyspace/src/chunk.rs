@@ -105,13 +105,7 @@ impl Writer {
 #[derive(Debug)]
 pub(crate) enum Item<'a> {
     /// A key and its whole value.
-    Whole {
-        database: DatabaseId,
-        revision: u64,
-        expires_at: Option<UnixMillis>,
-        key: &'a [u8],
-        value: Value<'a>,
-    },
+    Whole { database: DatabaseId, revision: u64, expires_at: Option<UnixMillis>, key: &'a [u8], value: Value },
     /// A key and what its value has from `offset` on; `offset` and the bytes lie within `length`.
     Piece {
         database: DatabaseId,
@@ -173,7 +167,7 @@ impl<'a> Reader<'a> {
             return match tag & !VOLATILE {
                 TAG_WHOLE => {
                     let value =
-                        rdb::read_value(&mut self.rest).map_err(|_| BadChunk("a value without meaning"))?;
+                        rdb::read_typed(&mut self.rest).map_err(|_| BadChunk("a value without meaning"))?;
                     Ok(Some(Item::Whole { database, revision, expires_at, key, value }))
                 }
                 TAG_PIECE => {

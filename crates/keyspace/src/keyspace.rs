@@ -184,7 +184,9 @@ impl Keyspace {
         while let Some(item) = reader.next_item()? {
             match item {
                 Item::Whole { database, revision, expires_at, key, value } => {
-                    let Value::String(value) = value;
+                    let Value::String(value) = value else {
+                        return Err(BadChunk("a value of a type that isn't kept yet"));
+                    };
                     let about = About { kind: Kind::String, expires_at, revision, access: 0 };
                     self.load(database, Record::new(about, key, &value, &[]))?;
                 }

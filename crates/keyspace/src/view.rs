@@ -210,7 +210,7 @@ impl Database for View<'_> {
     }
 
     fn restore(&mut self, key: &[u8], dump: &[u8], expiry: Expiry) -> Result<(), BadDump> {
-        let Value::String(value) = rdb::read_dump(dump).map_err(|_| BadDump)?;
+        let Ok(Value::String(value)) = rdb::read_dump(dump) else { return Err(BadDump) };
         let expiry = if expiry == Expiry::Keep { Expiry::Clear } else { expiry };
         self.put_string(key, &value, expiry);
         Ok(())

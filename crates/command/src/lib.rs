@@ -9,6 +9,8 @@
 //! [`Context`]: no clock, no randomness of its own, no order that differs between two runs.
 #![forbid(unsafe_code)]
 
+/// For how long commands wait, and how what they took is given back.
+pub mod blocking;
 /// Why a command was refused, in Redis's words.
 pub mod error;
 /// What a command runs on, and how it is run.

@@ -2,6 +2,7 @@
 //! lane, to all shards, or to an answer right here. Every node is a gateway for every key.
 
 use crate::api::{ClientId, Effect};
+use crate::blocking::NOTHING;
 use crate::disk::DiskQueue;
 use crate::hub::{Verdict, Waiter, Work};
 use crate::lanes::{self, Lane};
@@ -307,6 +308,9 @@ impl Node {
             Err(error) => return self.refuse(slot, error.says(&format!("'{}' was not executed", spec.name))),
         };
         let Some(invocation) = self.invocation(slot, spec, words) else { return };
+        if spec.flags.has(command::Flags::BLOCKING) && self.block(slot, group, &invocation) {
+            return;
+        }
         if spec.is_write() {
             self.submit_write(slot, group, &Op::Command(invocation));
         } else {
@@ -379,6 +383,8 @@ impl Node {
         if let Some(replica) = leader(&mut self.replicas, &self.lanes, group) {
             if self.hub.disk.is_full() {
                 self.hub.tell(group, waiter, Verdict::Refused(DiskQueue::full_error()));
+            } else if matches!(op, Op::Command(invocation) if replica.comes_behind(invocation)) {
+                self.hub.tell(group, waiter, Verdict::Done(Bytes::from_static(NOTHING)));
             } else {
                 replica.write(&mut self.hub, waiter, op);
             }
@@ -436,6 +442,7 @@ impl Node {
             Waiter::Client(ticket) | Waiter::Meta(ticket) | Waiter::Watch(ticket) | Waiter::Exec(ticket) => {
                 ticket.since()
             }
+            Waiter::Blocked(id) => self.blocked.tried_at(id).unwrap_or(self.hub.now),
             Waiter::Scatter { job, .. } => self.jobs.get(&job).map_or(self.hub.now, Job::since),
             Waiter::Join(_) | Waiter::Remote { .. } | Waiter::Nobody => self.hub.now,
         }
@@ -472,6 +479,7 @@ impl Node {
             Waiter::Scatter { job, group: part } => self.part_done(job, part, reply),
             Waiter::Join(ticket) => self.join_decided(ticket, reply.ok()),
             Waiter::Meta(ticket) => self.meta_decided(ticket, reply),
+            Waiter::Blocked(id) => self.blocked_tried(id, reply),
             Waiter::Watch(ticket) => self.watch_seen(ticket, reply),
             Waiter::Exec(ticket) => self.executed(ticket, reply),
             Waiter::Remote { .. } | Waiter::Nobody => {}

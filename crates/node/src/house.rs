@@ -115,6 +115,7 @@ impl Node {
             replica.tend_install(&mut self.hub);
             replica.tend_cache(&self.hub.config);
             replica.time_out(&mut self.hub);
+            replica.tend_waitlist(&mut self.hub);
             if stopping {
                 replica.hand_over(&mut self.hub);
             } else if let Some(wanted) = placements.get(&replica.group) {
@@ -123,6 +124,7 @@ impl Node {
             }
         }
         self.tend_lanes();
+        self.tend_blocked();
         self.tend_loading();
         self.hub.disk.retry(now, &mut self.hub.out);
         self.tend_stopping();

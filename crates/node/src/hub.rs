@@ -31,6 +31,8 @@ pub enum Waiter {
     Meta(Ticket),
     /// A client that asked for the versions of keys that it watches.
     Watch(Ticket),
+    /// A blocking command that is tried.
+    Blocked(u64),
     /// A client whose transaction is carried out.
     Exec(Ticket),
     /// A request that this node, as a gateway, has sent to itself as a leader, or that came from another gateway.
@@ -170,6 +172,8 @@ pub struct Hub {
     pub verdicts: VecDeque<(GroupId, Waiter, Verdict)>,
     /// Groups that must be flushed.
     pub dirty: Vec<GroupId>,
+    /// Blocking commands of this node's clients that a leader on this node offers to.
+    pub offers: Vec<u64>,
     /// What is counted.
     pub counters: Counters,
     /// Whether the node's clock differs too much from the others'.
@@ -198,6 +202,7 @@ impl Hub {
             leaders: vec![LeaderHint::default(); groups],
             verdicts: VecDeque::new(),
             dirty: Vec::new(),
+            offers: Vec::new(),
             counters: Counters::default(),
             clock_off: false,
             config,

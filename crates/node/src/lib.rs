@@ -9,6 +9,8 @@
 mod answers;
 /// What a driver gives a node and what it is asked to do: inputs, effects, configuration.
 pub mod api;
+/// Clients that wait for something to come.
+pub mod blocking;
 /// The connections, and their replies in order.
 pub mod clients;
 /// Writes to the disk, in their order, also over a full disk.
@@ -33,6 +35,8 @@ pub mod members;
 pub mod meta;
 /// Composition and dispatch.
 pub mod node;
+/// What has changed is offered to who waits for it.
+mod offers;
 /// What a group's log says.
 pub mod op;
 /// The read model that INFO, CLUSTER, status, metrics and the console render.
@@ -51,6 +55,8 @@ pub mod start;
 pub mod transactions;
 /// Snapshots on the move.
 pub mod transfer;
+/// Who waits at a leader, and for what.
+pub mod waitlist;
 /// What nodes say to each other.
 pub mod wire;
 

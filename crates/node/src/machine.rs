@@ -216,6 +216,14 @@ impl Machine {
         }
     }
 
+    /// The keyspace, to look at through a view.
+    pub(crate) fn keyspace_mut(&mut self) -> Option<&mut Keyspace> {
+        match &mut self.state {
+            State::Shard(keyspace) => Some(keyspace),
+            State::Meta(_) | State::Blank => None,
+        }
+    }
+
     /// The meta group's state, if this is that group.
     pub fn meta(&self) -> Option<&Meta> {
         match &self.state {
@@ -263,6 +271,9 @@ impl Machine {
     fn run(&mut self, op: &Op<'_>, seed: u64) {
         match (&mut self.state, op) {
             (State::Shard(keyspace), Op::Command(invocation)) => {
+                run_command(keyspace, invocation, self.time, seed, &mut self.scratch);
+            }
+            (State::Shard(keyspace), Op::Offered { invocation, .. }) => {
                 run_command(keyspace, invocation, self.time, seed, &mut self.scratch);
             }
             (State::Shard(keyspace), Op::Expire(keys)) => {

@@ -2,6 +2,7 @@
 //! lets every group that was touched propose, append and persist once for all of them.
 
 use crate::api::{Config, Effect, Input, JoinRequest, Level, Machine as MachineFacts, PeerAddress};
+use crate::blocking::Blocked;
 use crate::hub::{DiskRead, Hub};
 use crate::joining::Decided;
 use crate::lanes::Lane;
@@ -29,6 +30,8 @@ pub struct Node {
     /// What was last read out of meta.
     pub(crate) view: View,
     pub(crate) jobs: BTreeMap<u64, Job>,
+    /// Clients that wait for something to come.
+    pub(crate) blocked: Blocked,
     pub(crate) next_job: u64,
     /// Whether it has just started and doesn't know yet whether its shards serve.
     pub(crate) loading: bool,
@@ -149,6 +152,7 @@ impl Node {
             lanes_dirty: BTreeSet::new(),
             view: View::unknown(),
             jobs: BTreeMap::new(),
+            blocked: Blocked::default(),
             next_job: 0,
             loading: true,
             started: now,
@@ -358,9 +362,14 @@ impl Core for Node {
                     self.hub.clients.backlog(slot, bytes);
                 }
             }
-            Input::Finished { client } => self.hub.clients.finish(client),
+            Input::Finished { client } => {
+                // Who waits without end and says that nothing follows has gone.
+                self.blocked_client_gone(client);
+                self.hub.clients.finish(client);
+            }
             Input::Closed { client } => {
                 self.hub.clients.close(client);
+                self.blocked_client_gone(client);
             }
             Input::PeerUp { node } => self.peer_up(node),
             Input::PeerDown { node } => self.peer_down(node),
@@ -399,11 +408,18 @@ impl Core for Node {
             self.flush_lanes();
             self.flush_groups();
             self.settle_all();
+            for id in std::mem::take(&mut self.hub.offers) {
+                self.offered(id);
+            }
             // What clients ask next must rest on what they were told.
             self.refresh_view();
             self.answer_decided();
             self.resume_clients();
-            if self.hub.dirty.is_empty() && self.lanes_dirty.is_empty() && self.hub.verdicts.is_empty() {
+            if self.hub.dirty.is_empty()
+                && self.lanes_dirty.is_empty()
+                && self.hub.verdicts.is_empty()
+                && self.hub.offers.is_empty()
+            {
                 break;
             }
         }

@@ -5,6 +5,7 @@
 //! except the two in the header. Reading hands out slices of the entry: applying copies nothing but what the
 //! keyspace keeps.
 
+use crate::waitlist::WaitToken;
 use base::{DatabaseId, SessionId, UnixMillis};
 use command::{CommandId, Spec};
 use resp::Protocol;
@@ -31,6 +32,13 @@ pub enum Op<'a> {
     Drop(DatabaseId),
     /// Commands that take effect together, at one moment.
     Transaction(Transaction<'a>),
+    /// A command that waited tries to take what it was offered.
+    Offered {
+        /// Who was offered to.
+        token: WaitToken,
+        /// The command.
+        invocation: Invocation<'a>,
+    },
 }
 
 /// Commands that take effect together, unless a key has changed that their client watches. A pure function of this and of the shard's
@@ -233,6 +241,13 @@ pub fn encode_op(to: &mut Vec<u8>, op: &Op<'_>) {
                 encode_invocation(to, invocation);
             }
         }
+        Op::Offered { token, invocation } => {
+            to.push(7);
+            for number in [u64::from(token.session.node.0), token.session.start, token.id] {
+                put_varint(to, number);
+            }
+            encode_invocation(to, invocation);
+        }
     }
 }
 
@@ -268,6 +283,12 @@ pub fn decode_op<'a>(rest: &mut &'a [u8]) -> Result<Op<'a>, BadBatch> {
         4 => Ok(Op::Tick),
         5 => Ok(Op::Drop(DatabaseId(varint(rest)?))),
         6 => decode_transaction(rest).map(Op::Transaction),
+        7 => {
+            let node = base::NodeId(narrow(varint(rest)?)?);
+            let session = SessionId { node, start: varint(rest)? };
+            let token = WaitToken { session, id: varint(rest)? };
+            Ok(Op::Offered { token, invocation: decode_command(rest)? })
+        }
         _ => Err(BadBatch("an operation's kind")),
     }
 }
@@ -282,12 +303,17 @@ fn decode_transaction<'a>(rest: &mut &'a [u8]) -> Result<Transaction<'a>, BadBat
         });
     }
     for _ in 0..varint(rest)? {
-        if byte(rest)? != 1 {
-            return Err(BadBatch("a command of a transaction"));
-        }
-        transaction.commands.push(decode_invocation(rest)?);
+        transaction.commands.push(decode_command(rest)?);
     }
     Ok(transaction)
+}
+
+/// Reads a command inside another operation.
+fn decode_command<'a>(rest: &mut &'a [u8]) -> Result<Invocation<'a>, BadBatch> {
+    if byte(rest)? != 1 {
+        return Err(BadBatch("a command inside an operation"));
+    }
+    decode_invocation(rest)
 }
 
 fn decode_invocation<'a>(rest: &mut &'a [u8]) -> Result<Invocation<'a>, BadBatch> {
@@ -386,6 +412,8 @@ mod tests {
         batch.push(None, &Op::Drop(DatabaseId(200)));
         let watched = vec![Watched { database: DatabaseId(1), key: b"w", version: 300 }];
         batch.push(None, &Op::Transaction(Transaction { watched, commands: vec![set(b"k", b"v")] }));
+        let token = WaitToken { session: from.session, id: 9 };
+        batch.push(None, &Op::Offered { token, invocation: set(b"k", b"v") });
         let bytes = batch.finish(UnixMillis(0x0102_0304), 0x0506);
         let id = format!("{:02x}", command::lookup(b"set").expect("there is SET").id.0);
         let golden = [
@@ -396,6 +424,7 @@ mod tests {
             "00 02 016d",
             "00 05 c801",
             &format!("00 06 01 01 0177 ac02 01 01 01 {id} 01 03 03736574 016b 0176"),
+            &format!("00 07 03 ac02 09 01 01 {id} 01 03 03736574 016b 0176"),
         ];
         assert_eq!(hex(&bytes), golden.concat().replace(' ', ""));
     }

@@ -6,6 +6,7 @@ use crate::machine::{Machine, State, WallClock};
 use crate::node::{Copy, Node};
 use crate::replica::Replica;
 use crate::transfer::serve_piece;
+use crate::waitlist::WaitToken;
 use crate::wire::{Answer, Lead, PeerMessage};
 use base::codec::{Decode, Decoder};
 use base::{GroupId, NodeId, ReplicaId, UnixMillis};
@@ -57,6 +58,7 @@ impl Node {
         }
         for at in 0..self.replicas.len() {
             let Some(replica) = self.replicas[at].live() else { continue };
+            replica.release_node(&mut self.hub, node);
             if let Some(peer) = replica.raft.membership().on_node(node)
                 && replica.raft.is_leader()
             {
@@ -135,6 +137,19 @@ impl Node {
                 }
             }
             PeerMessage::StillMember { .. } => {}
+            PeerMessage::Wait { group, session, id, waiting } if session.node == from => {
+                if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
+                    replica.register(&mut self.hub, WaitToken { session, id }, waiting);
+                }
+            }
+            PeerMessage::WaitNoMore { group, session, id } if session.node == from => {
+                if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
+                    replica.release(&mut self.hub, WaitToken { session, id });
+                }
+            }
+            PeerMessage::Wait { .. } | PeerMessage::WaitNoMore { .. } => {}
+            PeerMessage::Offer { session, id } if session == self.hub.session => self.offered(id),
+            PeerMessage::Offer { .. } => {}
         }
     }
 

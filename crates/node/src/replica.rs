@@ -4,11 +4,13 @@
 //! answered when their entry is applied; reads are answered from the applied state under the leader's lease, or after
 //! a round of asking where there is none. A read behind a write of its own lane waits for that write.
 
+use crate::blocking::is_nothing;
 use crate::hub::{Hub, Verdict, Waiter, Work};
 use crate::machine::{Machine, Outcome};
 use crate::op::{BatchReader, BatchWriter, Op, Provenance, decode_op, encode_op};
 use crate::serve::Served;
 use crate::transfer::{Install, Taking};
+use crate::waitlist::Waitlist;
 use crate::wire::PeerMessage;
 use base::{
     Core, Duration, Entry, GroupId, Index, NodeId, Outbox, Payload, ReplicaId, Term, Time, UnixMillis,
@@ -52,6 +54,8 @@ pub struct Replica {
     next_round: u64,
     /// Requests of other gateways, and of this node's own, that come through a lane.
     pub(crate) served: BTreeMap<NodeId, Served>,
+    /// Who waits for something of this group, while this copy leads.
+    pub(crate) waitlist: Waitlist,
     /// An expiry or a tick is proposed and not applied.
     housekeeping: bool,
     effects: Outbox<Effect>,
@@ -114,6 +118,7 @@ impl Replica {
             rounds: BTreeMap::new(),
             next_round: 0,
             served: BTreeMap::new(),
+            waitlist: Waitlist::default(),
             housekeeping: false,
             effects: Outbox::new(),
             log_bytes: 0,
@@ -399,6 +404,8 @@ impl Replica {
         }
         hub.heard_of_leader(self.group, term, leader.map(|replica| replica.node));
         self.stop_serving(hub);
+        // The next leader hears from the gateways who waits.
+        self.waitlist = Waitlist::default();
         self.housekeeping = false;
         if !self.raft.is_leader() {
             self.strand_reads(hub);
@@ -451,8 +458,13 @@ impl Replica {
     ) {
         let group = self.group;
         let mut reads = reads.into_iter().peekable();
+        let awaited = !self.waitlist.is_empty();
+        let mut nothing = Vec::new();
         let applied = self.machine.apply(index, batch, |machine, place, outcome| {
             let waiter = waiters.get(place).copied().unwrap_or(Waiter::Nobody);
+            if awaited && matches!(outcome, Outcome::Done(reply) if is_nothing(reply)) {
+                nothing.push(place);
+            }
             match outcome {
                 Outcome::Done(reply) => hub.tell_done(group, waiter, reply),
                 Outcome::Repeated(Some(reply)) => hub.tell_done(group, waiter, &reply),
@@ -474,6 +486,10 @@ impl Replica {
             ));
         }
         self.housekeeping = self.housekeeping && !self.is_settled();
+        if awaited {
+            let stirred = self.stirred(batch, &nothing);
+            self.offer_stirred(hub, stirred);
+        }
     }
 
     /// Who waits for this entry. Where another leader's entry has taken the place of our proposals, those are lost:

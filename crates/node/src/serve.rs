@@ -4,12 +4,14 @@
 //! something before it is missing. While a read of a lane asks a majority, what comes behind it in the lane waits, so
 //! that no later write of the same connection overtakes it.
 
+use crate::blocking::NOTHING;
 use crate::disk::DiskQueue;
 use crate::hub::{Hub, Verdict, Waiter};
-use crate::op::Provenance;
+use crate::op::{Op, Provenance, decode_op};
 use crate::replica::Replica;
 use crate::wire::{Ask, Request};
 use base::{NodeId, SessionId};
+use bytes::Bytes;
 use std::collections::VecDeque;
 
 /// What this leader has seen of one gateway's lane, in this term.
@@ -100,8 +102,9 @@ impl Replica {
         let served = self.served.get_mut(&session.node).expect("the lane is known");
         let reached = served.last.max(floor.saturating_sub(1));
         match ask {
-            // The lane goes on without it: its floor will pass it.
+            // The lane goes on without it: its floor will pass it. A second copy of the request must not be taken for a new one.
             Ask::Write { sequence, .. } if sequence > served.last && hub.disk.is_full() => {
+                served.last = sequence;
                 hub.tell(self.group, waiter, Verdict::Refused(DiskQueue::full_error()));
             }
             Ask::Write { sequence, op } if sequence > served.last => {
@@ -110,6 +113,14 @@ impl Replica {
                     return;
                 }
                 served.last = sequence;
+                if !self.waitlist.is_empty()
+                    && let Ok(Op::Command(invocation)) = decode_op(&mut &op[..])
+                    && self.comes_behind(&invocation)
+                {
+                    // Its lane goes on without it, as above, and it waits at its gateway for an offer.
+                    hub.tell(self.group, waiter, Verdict::Done(Bytes::from_static(NOTHING)));
+                    return;
+                }
                 self.write_encoded(hub, waiter, Some(Provenance { session, sequence, floor }), &op);
             }
             Ask::Write { sequence, .. } => match self.machine.reply_of(session, sequence) {

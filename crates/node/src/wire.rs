@@ -3,8 +3,9 @@
 //!
 //! A message that can't be read is dropped with the rest of its frame and noted: whoever needs an answer asks again.
 
+use crate::waitlist::Waiting;
 use base::codec::{Decode, DecodeError, Decoder, Encode, Encoder};
-use base::{GroupId, Index, NodeId, ReplicaId, SessionId, Term};
+use base::{DatabaseId, GroupId, Index, NodeId, ReplicaId, SessionId, Term, UnixMillis};
 use bytes::Bytes;
 
 /// One message.
@@ -54,6 +55,33 @@ pub enum PeerMessage {
         group: GroupId,
         /// Who asks.
         replica: ReplicaId,
+    },
+    /// A gateway tells a group's leader, again and again, that a blocking command waits.
+    Wait {
+        /// The group.
+        group: GroupId,
+        /// The gateway's session.
+        session: SessionId,
+        /// Which of its commands.
+        id: u64,
+        /// For what.
+        waiting: Waiting,
+    },
+    /// It waits no more.
+    WaitNoMore {
+        /// The group.
+        group: GroupId,
+        /// The gateway's session.
+        session: SessionId,
+        /// Which of its commands.
+        id: u64,
+    },
+    /// A leader tells a gateway that a waiting command may try again.
+    Offer {
+        /// The gateway's session.
+        session: SessionId,
+        /// Which of its commands.
+        id: u64,
     },
 }
 
@@ -185,6 +213,30 @@ impl Encode for PeerMessage {
                 to.u32(group.0);
                 replica.encode(to);
             }
+            PeerMessage::Wait { group, session, id, waiting } => {
+                to.u8(9);
+                to.u32(group.0);
+                encode_session(*session, to);
+                to.u64(*id);
+                to.u64(waiting.since.0);
+                to.bool(waiting.exclusive);
+                to.u32(waiting.keys.len() as u32);
+                for (database, key) in &waiting.keys {
+                    to.u64(database.0);
+                    to.bytes(key);
+                }
+            }
+            PeerMessage::WaitNoMore { group, session, id } => {
+                to.u8(10);
+                to.u32(group.0);
+                encode_session(*session, to);
+                to.u64(*id);
+            }
+            PeerMessage::Offer { session, id } => {
+                to.u8(11);
+                encode_session(*session, to);
+                to.u64(*id);
+            }
         }
     }
 }
@@ -200,6 +252,18 @@ impl Decode for PeerMessage {
             6 => PeerMessage::Chunk { name: ChunkName::decode(from)?, bytes: from.option()? },
             7 => PeerMessage::Removed { group: GroupId(from.u32()?), replica: ReplicaId::decode(from)? },
             8 => PeerMessage::StillMember { group: GroupId(from.u32()?), replica: ReplicaId::decode(from)? },
+            9 => PeerMessage::Wait {
+                group: GroupId(from.u32()?),
+                session: decode_session(from)?,
+                id: from.u64()?,
+                waiting: decode_waiting(from)?,
+            },
+            10 => PeerMessage::WaitNoMore {
+                group: GroupId(from.u32()?),
+                session: decode_session(from)?,
+                id: from.u64()?,
+            },
+            11 => PeerMessage::Offer { session: decode_session(from)?, id: from.u64()? },
             _ => return Err(DecodeError::Invalid("a message between nodes")),
         })
     }
@@ -225,6 +289,17 @@ fn encode_session(session: SessionId, to: &mut Encoder<'_>) {
 
 fn decode_session(from: &mut Decoder) -> Result<SessionId, DecodeError> {
     Ok(SessionId { node: NodeId(from.u32()?), start: from.u64()? })
+}
+
+fn decode_waiting(from: &mut Decoder) -> Result<Waiting, DecodeError> {
+    let (since, exclusive) = (UnixMillis(from.u64()?), from.bool()?);
+    let mut keys = Vec::new();
+    for _ in 0..from.u32()? {
+        let database = DatabaseId(from.u64()?);
+        // Out of the frame's memory, which would be pinned.
+        keys.push((database, Bytes::copy_from_slice(&from.bytes()?)));
+    }
+    Ok(Waiting { keys, since, exclusive })
 }
 
 impl Encode for Request {
@@ -392,6 +467,24 @@ mod tests {
                 PeerMessage::StillMember { group: GroupId(2), replica: ReplicaId::new(1, 7) },
                 "08 02000000 01000000 07000000",
             ),
+            (
+                PeerMessage::Wait {
+                    group: GroupId(2),
+                    session,
+                    id: 8,
+                    waiting: Waiting {
+                        keys: vec![(DatabaseId(1), Bytes::from_static(b"k"))],
+                        since: UnixMillis(7),
+                        exclusive: true,
+                    },
+                },
+                "09 02000000 03000000 0500000000000000 0800000000000000 0700000000000000 01 01000000 0100000000000000 01000000 6b",
+            ),
+            (
+                PeerMessage::WaitNoMore { group: GroupId(2), session, id: 8 },
+                "0a 02000000 03000000 0500000000000000 0800000000000000",
+            ),
+            (PeerMessage::Offer { session, id: 8 }, "0b 03000000 0500000000000000 0800000000000000"),
         ]
     }
 

@@ -3,14 +3,19 @@
 use super::connection::is_showable;
 use super::{Answered, is, on_off, shown};
 use crate::api::{ClientId, Effect};
+use crate::blocking::Blocked;
 use crate::clients::{Client, ReplyMode};
 use crate::node::Node;
 use base::Time;
+use bytes::Bytes;
 use command::{Error, Spec};
 use resp::Protocol;
 use resp::number::parse_integer;
 use std::borrow::Cow;
 use std::fmt::Write;
+
+/// What a client is told whom CLIENT UNBLOCK … ERROR lets go.
+const UNBLOCKED: &[u8] = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n";
 
 /// Which connections CLIENT KILL means: those that match everything that is given.
 #[derive(Debug, Default)]
@@ -82,9 +87,16 @@ fn positive(word: &[u8], otherwise: &str) -> Result<u64, Cow<'static, str>> {
 }
 
 /// One line of CLIENT LIST, with the fields of Redis that mean something here.
-fn describe(client: &Client, local: &str, now: Time) -> String {
+fn describe(client: &Client, blocked: &Blocked, local: &str, now: Time) -> String {
     let mut flags = String::new();
-    for (set, flag) in [(client.closing, 'c'), (client.no_evict, 'e'), (client.no_touch, 'T')] {
+    let waits = blocked.waits(client.id);
+    for (set, flag) in [
+        (waits, 'b'),
+        (client.transaction.is_gathering(), 'x'),
+        (client.closing, 'c'),
+        (client.no_evict, 'e'),
+        (client.no_touch, 'T'),
+    ] {
         if set {
             flags.push(flag);
         }
@@ -143,7 +155,7 @@ impl Node {
             ("setname", [name]) => return self.set_name(slot, name),
             ("setinfo", [attribute, value]) => return self.set_info(slot, attribute, value),
             ("info", _) => {
-                let text = describe(client, &self.hub.config.addresses.client, now);
+                let text = describe(client, &self.blocked, &self.hub.config.addresses.client, now);
                 self.reply(slot, |reply| reply.verbatim(*b"txt", text.as_bytes()));
             }
             ("list", arguments) => return self.list_clients(slot, arguments),
@@ -202,7 +214,7 @@ impl Node {
         let mut text = String::new();
         for client in self.hub.clients.iter().filter(|_| !none) {
             if ids.as_ref().is_none_or(|ids| ids.contains(&client.id.0)) {
-                text.push_str(&describe(client, local, now));
+                text.push_str(&describe(client, &self.blocked, local, now));
             }
         }
         self.reply(slot, |reply| reply.verbatim(*b"txt", text.as_bytes()));
@@ -230,22 +242,26 @@ impl Node {
                 self.hang_up(slot);
             } else {
                 self.hub.clients.close(id);
+                self.blocked_client_gone(id);
                 self.hub.out.push(Effect::Close { client: id });
             }
         }
         Ok(())
     }
 
-    /// No command blocks in this release, so nobody is ever blocked.
+    /// Ends a client's waiting, as if its time were over or with an error.
     fn unblock(&mut self, slot: u32, arguments: &[&[u8]]) -> Answered {
-        match arguments {
-            [_] => {}
-            [_, how] if is(how, "timeout") || is(how, "error") => {}
+        let error = match arguments {
+            [_] => None,
+            [_, how] if is(how, "timeout") => None,
+            [_, how] if is(how, "error") => Some(Bytes::from_static(UNBLOCKED)),
             [_, _] => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
             _ => return Err(syntax()),
-        }
-        parse_integer(arguments[0]).ok_or_else(|| Error::NotAnInteger.text().into_owned())?;
-        self.reply(slot, |reply| reply.integer(0));
+        };
+        let id = parse_integer(arguments[0]).ok_or_else(|| Error::NotAnInteger.text().into_owned())?;
+        let client = u64::try_from(id).ok().map(ClientId);
+        let waited = client.is_some_and(|client| self.unblock_client(client, error));
+        self.reply(slot, |reply| reply.integer(i64::from(waited)));
         Ok(())
     }
 

@@ -313,7 +313,7 @@ fn config_get_gives_every_parameter_that_matches_once() {
     );
     assert_eq!(names(&["nothing*"]), Vec::<&str>::new());
     let all = names(&["*"]);
-    assert!(all.is_sorted() && all.len() == 25);
+    assert!(all.is_sorted() && all.len() == 26);
     for (name, value) in [
         ("appendonly", "yes"),
         ("appendfsync", "always"),

@@ -1,0 +1,340 @@
+//! The gateway's side of blocking commands (BLPOP, BLMOVE, BZPOPMIN, XREAD BLOCK …).
+//!
+//! A command is first tried as any other. If there is nothing, its client waits here, and the group's leader is told for which keys. Each
+//! offer of the leader leads to another try, under a number of its own and done once, until one gets something, or the client's time is
+//! over. The gateway says who waits again and again, so that a new leader, or one that lost its memory, knows it soon.
+//!
+//! What was taken for a client that has gone meanwhile is put back.
+
+use crate::api::{ClientId, Level};
+use crate::clients::Ticket;
+use crate::hub::{Waiter, Work};
+use crate::lanes;
+use crate::node::{Copy, Node};
+use crate::op::{Invocation, Op, Words, encode_op};
+use crate::waitlist::{WaitToken, Waiting};
+use crate::wire::PeerMessage;
+use base::{DatabaseId, Duration, GroupId, NodeId, Time, UnixMillis};
+use bytes::Bytes;
+use command::Spec;
+use resp::Protocol;
+use std::collections::BTreeMap;
+
+/// How often the leader is told again who waits.
+const REMIND: Duration = Duration::from_millis(500);
+
+/// The commands of this node's clients that wait.
+#[derive(Debug, Default)]
+pub struct Blocked {
+    commands: BTreeMap<u64, Command>,
+    by_client: BTreeMap<ClientId, u64>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Command {
+    ticket: Ticket,
+    group: GroupId,
+    spec: &'static Spec,
+    words: Vec<Bytes>,
+    database: DatabaseId,
+    protocol: Protocol,
+    since: UnixMillis,
+    /// When its client no longer waits; `None`: never.
+    deadline: Option<Time>,
+    /// Since when it is tried, if it is.
+    trying: Option<Time>,
+    /// An offer came while it was tried.
+    again: bool,
+    /// The leader that was told, and when.
+    told: Option<(NodeId, Time)>,
+    /// Whether it was tried, and found nothing.
+    waited: bool,
+    /// Its client is to be let go as soon as the present try is over, with this answer; or it has gone (empty).
+    ending: Option<Bytes>,
+}
+
+impl Command {
+    /// The operation that gives back what this reply says was taken, if anything would be lost otherwise.
+    fn giving_back(&self, reply: &[u8]) -> Option<Bytes> {
+        let words: Words<'_> = self.words.iter().map(|word| &word[..]).collect();
+        let back = command::blocking::give_back(self.spec, &words, reply)?;
+        let back: Words<'_> = back.iter().map(|word| &word[..]).collect();
+        let spec = command::resolve(&back).ok()?;
+        let invocation =
+            Invocation { spec, database: self.database, target: None, protocol: self.protocol, words: back };
+        let mut op = Vec::new();
+        encode_op(&mut op, &Op::Command(invocation));
+        Some(op.into())
+    }
+
+    /// What its group's leader is told.
+    fn waiting(&self) -> Waiting {
+        let words: Words<'_> = self.words.iter().map(|word| &word[..]).collect();
+        let keys = self.spec.keys(&words);
+        Waiting {
+            keys: keys.iter().map(|key| (self.database, Bytes::copy_from_slice(key))).collect(),
+            since: self.since,
+            exclusive: self.spec.is_write(),
+        }
+    }
+
+    /// What is answered when its time is over.
+    fn nothing(&self) -> Bytes {
+        Bytes::from_static(match (self.protocol, self.spec.name) {
+            (Protocol::Resp3, _) => b"_\r\n",
+            (Protocol::Resp2, "blmove" | "brpoplpush") => b"$-1\r\n",
+            (Protocol::Resp2, _) => NOTHING,
+        })
+    }
+}
+
+impl Blocked {
+    /// How many clients wait.
+    pub fn len(&self) -> usize {
+        self.by_client.len()
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.by_client.is_empty()
+    }
+
+    /// Whether this client waits.
+    pub fn waits(&self, client: ClientId) -> bool {
+        self.by_client.contains_key(&client)
+    }
+
+    /// When a command's present try began; what is tried for it has its own time.
+    pub(crate) fn tried_at(&self, id: u64) -> Option<Time> {
+        self.commands.get(&id)?.trying
+    }
+}
+
+/// The reply that says that there is nothing, as far as nodes are concerned; a client gets what its protocol and command say.
+pub(crate) const NOTHING: &[u8] = b"*-1\r\n";
+
+/// Whether a reply says that there is nothing.
+pub(crate) fn is_nothing(reply: &[u8]) -> bool {
+    [&b"*-1\r\n"[..], b"$-1\r\n", b"_\r\n"].iter().any(|nothing| reply.starts_with(nothing))
+}
+
+impl Node {
+    /// Takes a command that may wait; false if its words say that it doesn't.
+    pub(crate) fn block(&mut self, slot: u32, group: GroupId, invocation: &Invocation<'_>) -> bool {
+        let Some(timeout_ms) = command::blocking::timeout_ms(invocation.spec, &invocation.words) else {
+            return false;
+        };
+        let now = self.hub.now;
+        let ticket = self.hub.clients.ticket(slot, Some(group));
+        if let Some(client) = self.hub.clients.get(slot) {
+            // Whoever waits sends nothing meanwhile that counts.
+            client.held = true;
+        }
+        self.blocked.next += 1;
+        let id = self.blocked.next;
+        let command = Command {
+            ticket,
+            group,
+            spec: invocation.spec,
+            words: invocation.words.iter().map(|word| Bytes::copy_from_slice(word)).collect(),
+            database: invocation.database,
+            protocol: invocation.protocol,
+            since: self.hub.wall(),
+            deadline: timeout_ms.map(|millis| now + Duration::from_millis(millis)),
+            trying: None,
+            again: false,
+            told: None,
+            waited: false,
+            ending: None,
+        };
+        self.blocked.by_client.insert(ticket.client(), id);
+        self.blocked.commands.insert(id, command);
+        self.attempt_blocked(id, false);
+        true
+    }
+
+    fn attempt_blocked(&mut self, id: u64, offered: bool) {
+        let now = self.hub.now;
+        let token = WaitToken { session: self.hub.session, id };
+        let Some(command) = self.blocked.commands.get_mut(&id) else { return };
+        command.trying = Some(now);
+        command.again = false;
+        let (spec, database, protocol, group) =
+            (command.spec, command.database, command.protocol, command.group);
+        let kept = command.words.clone();
+        let words: Words<'_> = kept.iter().map(|word| &word[..]).collect();
+        let invocation = Invocation { spec, database, target: None, protocol, words };
+        let waiter = Waiter::Blocked(id);
+        if !spec.is_write() {
+            let mut query = Vec::new();
+            encode_op(&mut query, &Op::Command(invocation));
+            self.query(group, waiter, query.into(), false);
+        } else if offered {
+            self.write(group, waiter, &Op::Offered { token, invocation });
+        } else {
+            self.write(group, waiter, &Op::Command(invocation));
+        }
+    }
+
+    /// A try is over.
+    pub(crate) fn blocked_tried(&mut self, id: u64, reply: Result<Bytes, Bytes>) {
+        let now = self.hub.now;
+        let Some(command) = self.blocked.commands.get_mut(&id) else { return };
+        command.trying = None;
+        match reply {
+            Ok(reply) if is_nothing(&reply) => {
+                if !std::mem::replace(&mut command.waited, true) {
+                    take_resolved_words(command, reply);
+                }
+                if let Some(last) = command.ending.take() {
+                    self.end_waiting(id, &last);
+                } else if command.deadline.is_some_and(|at| at <= now) {
+                    let nothing = command.nothing();
+                    self.end_waiting(id, &nothing);
+                } else {
+                    self.go_on_waiting(id);
+                }
+            }
+            Ok(reply) => {
+                if self.hub.clients.of(command.ticket).is_none() {
+                    self.put_back(id, &reply);
+                }
+                self.end_waiting(id, &reply);
+            }
+            // It was not done, and the client waits on for who leads next; but not at its first try.
+            Err(error) if error == lanes::try_again() && command.waited && command.ending.is_none() => {
+                self.go_on_waiting(id);
+            }
+            Err(error) => self.end_waiting(id, &error),
+        }
+    }
+
+    fn go_on_waiting(&mut self, id: u64) {
+        let again =
+            self.blocked.commands.get_mut(&id).is_some_and(|command| std::mem::take(&mut command.again));
+        if again {
+            self.attempt_blocked(id, true);
+        } else {
+            self.remind(id);
+        }
+    }
+
+    /// An offer has come for one of this node's commands.
+    pub(crate) fn offered(&mut self, id: u64) {
+        match self.blocked.commands.get_mut(&id) {
+            Some(command) if command.trying.is_some() => command.again = true,
+            Some(_) => self.attempt_blocked(id, true),
+            // It waits no more, and who offers doesn't know.
+            None => {}
+        }
+    }
+
+    /// Tells the group's leader that a command waits.
+    fn remind(&mut self, id: u64) {
+        let session = self.hub.session;
+        let now = self.hub.now;
+        let Some(command) = self.blocked.commands.get(&id) else { return };
+        let (group, waiting) = (command.group, command.waiting());
+        let Some(leader) = self.leader_of(group) else { return };
+        if leader == self.hub.me {
+            if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
+                replica.register(&mut self.hub, WaitToken { session, id }, waiting);
+            }
+        } else {
+            self.hub.send(leader, &PeerMessage::Wait { group, session, id, waiting });
+        }
+        if let Some(command) = self.blocked.commands.get_mut(&id) {
+            command.told = Some((leader, now));
+        }
+    }
+
+    /// Ends a client's waiting with a reply.
+    fn end_waiting(&mut self, id: u64, reply: &[u8]) {
+        let Some(command) = self.blocked.commands.remove(&id) else { return };
+        self.blocked.by_client.remove(&command.ticket.client());
+        self.hub.clients.answer(command.ticket, reply);
+        let (group, session) = (command.group, self.hub.session);
+        match command.told {
+            Some((leader, _)) if leader == self.hub.me => {
+                if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
+                    replica.release(&mut self.hub, WaitToken { session, id });
+                }
+            }
+            Some((leader, _)) => self.hub.send(leader, &PeerMessage::WaitNoMore { group, session, id }),
+            None => {}
+        }
+    }
+
+    /// A client has gone. What is being tried for it is waited for: if something is taken, it is put back.
+    pub(crate) fn blocked_client_gone(&mut self, client: ClientId) {
+        self.let_go(client, Bytes::new());
+    }
+
+    /// Ends a client's waiting, with this reply or with that which it would have got in the end; whether it waited.
+    pub(crate) fn unblock_client(&mut self, client: ClientId, reply: Option<Bytes>) -> bool {
+        let Some(id) = self.blocked.by_client.get(&client) else { return false };
+        let reply = reply.or_else(|| self.blocked.commands.get(id).map(Command::nothing));
+        self.let_go(client, reply.unwrap_or_default());
+        true
+    }
+
+    fn let_go(&mut self, client: ClientId, reply: Bytes) {
+        let Some(id) = self.blocked.by_client.get(&client).copied() else { return };
+        let Some(command) = self.blocked.commands.get_mut(&id) else { return };
+        if command.trying.is_some() {
+            command.ending = Some(reply);
+        } else {
+            self.end_waiting(id, &reply);
+        }
+    }
+
+    /// Ends what has waited long enough, and reminds leaders of the rest.
+    pub(crate) fn tend_blocked(&mut self) {
+        let now = self.hub.now;
+        let idle = self.blocked.commands.iter().filter(|(_, command)| command.trying.is_none());
+        let ids: Vec<u64> = idle.map(|(id, _)| *id).collect();
+        for id in ids {
+            let Some(command) = self.blocked.commands.get(&id) else { continue };
+            if command.deadline.is_some_and(|at| at <= now) {
+                let nothing = command.nothing();
+                self.end_waiting(id, &nothing);
+                continue;
+            }
+            let leader = self.leader_of(command.group);
+            let current =
+                command.told.is_some_and(|(told, at)| Some(told) == leader && now.since(at) < REMIND);
+            if !current {
+                self.remind(id);
+            }
+        }
+    }
+
+    /// Gives back what was taken for a client that has gone.
+    fn put_back(&mut self, id: u64, reply: &[u8]) {
+        let Some(command) = self.blocked.commands.get(&id) else { return };
+        let (group, name) = (command.group, command.spec.name);
+        let Some(op) = command.giving_back(reply) else { return };
+        self.hub.note(Level::Info, format!("what '{name}' had taken for a client that has gone is put back"));
+        self.forward(group, Waiter::Nobody, Work::Write(op));
+    }
+}
+
+/// What the first try said: that there is nothing, and behind it the command's words, if those must not stay as they were (XREAD's `$`
+/// means the newest entry of that moment).
+fn take_resolved_words(command: &mut Command, mut reply: Bytes) {
+    let end = reply.windows(2).position(|bytes| bytes == b"\r\n").map_or(reply.len(), |at| at + 2);
+    let mut rest = reply.split_off(end);
+    let mut words = Vec::new();
+    while rest.len() >= 4 {
+        let length = rest.split_to(4);
+        let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize;
+        if length > rest.len() {
+            return;
+        }
+        words.push(rest.split_to(length));
+    }
+    if !words.is_empty() {
+        command.words = words;
+    }
+}

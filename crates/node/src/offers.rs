@@ -1,0 +1,139 @@
+//! The leader's side of blocking commands: what a batch has changed is offered to who waits for it.
+
+use crate::hub::Hub;
+use crate::machine::Machine;
+use crate::op::{BatchReader, Invocation, Op};
+use crate::replica::Replica;
+use crate::waitlist::{KeyOf, WaitToken, Waiting};
+use crate::wire::PeerMessage;
+use base::database::Database;
+use bytes::Bytes;
+use std::collections::BTreeSet;
+
+/// What a batch has done, as far as waiters care.
+#[derive(Debug, Default)]
+pub(crate) struct Stirred {
+    keys: BTreeSet<KeyOf>,
+    tries: Vec<(WaitToken, bool)>,
+}
+
+impl Replica {
+    /// A gateway says that a command of its waits.
+    pub(crate) fn register(&mut self, hub: &mut Hub, token: WaitToken, waiting: Waiting) {
+        if !self.serves() {
+            return;
+        }
+        let keys = waiting.keys.clone();
+        if self.waitlist.register(token, waiting, hub.now) {
+            // Something may have come between its first try and this.
+            self.offer_all(hub, keys, None);
+        }
+    }
+
+    /// A command waits no more.
+    pub(crate) fn release(&mut self, hub: &mut Hub, token: WaitToken) {
+        let keys = self.waitlist.release(token);
+        self.offer_all(hub, keys, None);
+    }
+
+    /// The link to a node broke: it will say anew who waits.
+    pub(crate) fn release_node(&mut self, hub: &mut Hub, node: base::NodeId) {
+        for token in self.waitlist.of_node(node) {
+            self.release(hub, token);
+        }
+    }
+
+    /// Looks after offers that led to nothing, and waiters that nobody speaks for any more.
+    pub(crate) fn tend_waitlist(&mut self, hub: &mut Hub) {
+        if self.waitlist.is_empty() {
+            return;
+        }
+        for token in self.waitlist.silent(hub.now) {
+            self.release(hub, token);
+        }
+        for token in self.waitlist.stale_offers(hub.now) {
+            self.send_offer(hub, token);
+        }
+    }
+
+    /// Whether a command that takes something from keys comes behind others that wait for them, and so has to wait itself.
+    pub(crate) fn comes_behind(&self, invocation: &Invocation<'_>) -> bool {
+        !self.waitlist.is_empty()
+            && invocation.spec.flags.has(command::Flags::BLOCKING)
+            && invocation.spec.is_write()
+            && keys_of(invocation).iter().any(|key| self.waitlist.is_awaited(key))
+    }
+
+    /// Reads off a batch that was applied which keys it has changed and who has tried to take what he waited for. `nothing`: the
+    /// places of operations whose reply was that there is nothing.
+    pub(crate) fn stirred(&self, batch: &[u8], nothing: &[usize]) -> Stirred {
+        let mut stirred = Stirred::default();
+        let Ok(mut reader) = BatchReader::new(batch) else { return stirred };
+        let mut place = 0;
+        while let Ok(Some((_, op))) = reader.next() {
+            let got = !nothing.contains(&place);
+            match op {
+                Op::Command(invocation) if invocation.spec.is_write() && got => {
+                    stirred.keys.extend(keys_of(&invocation));
+                }
+                Op::Offered { token, invocation } => {
+                    if got {
+                        stirred.keys.extend(keys_of(&invocation));
+                    }
+                    stirred.tries.push((token, got));
+                }
+                Op::Transaction(transaction) => {
+                    let writes = transaction.commands.iter().filter(|invocation| invocation.spec.is_write());
+                    stirred.keys.extend(writes.flat_map(keys_of));
+                }
+                _ => {}
+            }
+            place += 1;
+        }
+        stirred
+    }
+
+    /// Offers what a batch has changed.
+    pub(crate) fn offer_stirred(&mut self, hub: &mut Hub, stirred: Stirred) {
+        for (token, got) in stirred.tries {
+            let keys = self.waitlist.tried(token, got);
+            let behind = (!got).then_some(token);
+            self.offer_all(hub, keys, behind);
+        }
+        self.offer_all(hub, stirred.keys, None);
+    }
+
+    fn offer_all(&mut self, hub: &mut Hub, keys: impl IntoIterator<Item = KeyOf>, behind: Option<WaitToken>) {
+        for key in keys {
+            if !holds(&mut self.machine, &key) {
+                continue;
+            }
+            for token in self.waitlist.offer(&key, behind, hub.now) {
+                self.send_offer(hub, token);
+            }
+        }
+    }
+
+    fn send_offer(&self, hub: &mut Hub, token: WaitToken) {
+        if token.session == hub.session {
+            hub.offers.push(token.id);
+        } else {
+            hub.send(token.session.node, &PeerMessage::Offer { session: token.session, id: token.id });
+        }
+    }
+}
+
+/// Whether a key holds anything now.
+fn holds(machine: &mut Machine, (database, key): &KeyOf) -> bool {
+    let time = machine.time;
+    machine.keyspace_mut().is_some_and(|keyspace| keyspace.database(*database, time).kind(key).is_some())
+}
+
+/// The keys of a command, each in the database in which it is.
+fn keys_of(invocation: &Invocation<'_>) -> Vec<KeyOf> {
+    let keys = invocation.spec.keys(&invocation.words);
+    let databases = std::iter::once(invocation.database).chain(invocation.target);
+    databases
+        .flat_map(|database| keys.iter().map(move |key| (database, Bytes::copy_from_slice(key))))
+        .collect()
+}

@@ -13,6 +13,8 @@ pub mod counters;
 pub mod expiry;
 /// DEL, RENAME and whatever else doesn't care what a key holds.
 pub mod generic;
+/// Estimates of how many distinct elements were seen.
+pub mod hyperloglog;
 /// LCS.
 pub mod lcs;
 /// What concerns the node and the cluster.
@@ -37,6 +39,7 @@ pub(crate) const FAMILIES: &[&[Spec]] = &[
     server::SPECS,
     transactions::SPECS,
     streams::SPECS,
+    hyperloglog::SPECS,
 ];
 
 /// How many commands each has.

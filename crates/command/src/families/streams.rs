@@ -21,7 +21,7 @@ mod info;
 /// XLEN, XRANGE, XREAD and XREADGROUP.
 mod read;
 
-pub use read::{block_timeout, blocking_words};
+pub use read::blocking_words;
 
 const fn stream(id: u16, name: &'static str, arity: i32) -> Spec {
     Spec::new(id, name, arity, Group::Stream, Place::Keys)

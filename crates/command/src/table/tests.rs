@@ -169,6 +169,9 @@ fn numbers_in_the_log_never_change() {
         (695, "xinfo|groups"),
         (696, "xinfo|stream"),
         (697, "xinfo|help"),
+        (720, "pfadd"),
+        (721, "pfcount"),
+        (722, "pfmerge"),
     ];
     let pinned: BTreeMap<u16, &str> = pinned.into_iter().collect();
     let table: BTreeMap<u16, &str> = all().map(|spec| (spec.id.0, spec.name)).collect();

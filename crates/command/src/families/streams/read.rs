@@ -70,8 +70,8 @@ pub(super) fn write_entries(
 
 /// The options of XREAD and XREADGROUP.
 struct Options<'a> {
-    /// BLOCK: for how long to wait.
-    block: Option<Option<u64>>,
+    /// BLOCK; for how long to wait is [`blocking`](crate::blocking)'s.
+    block: bool,
     /// COUNT: how many entries of each stream.
     count: usize,
     /// GROUP with its consumer.
@@ -83,12 +83,13 @@ struct Options<'a> {
 
 impl<'a> Options<'a> {
     fn parse(args: &[&'a [u8]], grouped: bool) -> Result<Self, Error> {
-        let mut options = Self { block: None, count: usize::MAX, group: None, no_ack: false, keys_at: 0 };
+        let mut options = Self { block: false, count: usize::MAX, group: None, no_ack: false, keys_at: 0 };
         let mut at = 1;
         while let Some(&word) = args.get(at) {
             let more = args.len() - at - 1;
             if is(word, "block") && more > 0 {
-                options.block = Some(block_millis(args[at + 1])?);
+                check_block(args[at + 1])?;
+                options.block = true;
                 at += 1;
             } else if is(word, "count") && more > 0 {
                 options.count = match usize::try_from(integer(args[at + 1])?) {
@@ -145,7 +146,7 @@ impl<'a> Options<'a> {
 
     /// What it comes to that there was nothing to read.
     fn nothing(&self, reply: &mut Writer<'_>) -> Result<(), Error> {
-        if self.block.is_some() {
+        if self.block {
             return Err(Error::WouldBlock(Nothing::NullArray));
         }
         reply.null_array();
@@ -153,21 +154,15 @@ impl<'a> Options<'a> {
     }
 }
 
-/// For how long BLOCK waits, in milliseconds; `None`: for ever.
-fn block_millis(word: &[u8]) -> Result<Option<u64>, Error> {
+/// Refuses what is no time in milliseconds to wait for.
+fn check_block(word: &[u8]) -> Result<(), Error> {
     let millis = resp::number::parse_integer(word);
     match millis.ok_or(Error::Other("ERR timeout is not an integer or out of range"))? {
-        0 => Ok(None),
         // Beyond this a deadline can't be told from never.
         millis if millis > i64::MAX / 2 => Err(Error::Other("ERR timeout is out of range")),
-        millis => u64::try_from(millis).map(Some).map_err(|_| Error::Other("ERR timeout is negative")),
+        millis if millis < 0 => Err(Error::Other("ERR timeout is negative")),
+        _ => Ok(()),
     }
-}
-
-/// For how long an XREAD or XREADGROUP of these words waits, if at all: `Some(None)` is for ever.
-pub fn block_timeout(words: &[&[u8]]) -> Result<Option<Option<u64>>, Error> {
-    let grouped = words.first().is_some_and(|name| is(name, "xreadgroup"));
-    Options::parse(words, grouped).map(|options| options.block)
 }
 
 /// What XREAD reads behind: an id, or what `$` and `+` mean at this moment.

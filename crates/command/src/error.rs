@@ -50,6 +50,8 @@ pub enum Error {
     BusyKey,
     /// The bytes given to RESTORE aren't a value.
     BadDump,
+    /// The reply would be longer than any may be.
+    ReplyTooLong,
     /// Source and target are the same key.
     SameObject,
     /// There is nothing to take yet, and the command may wait for it. What it answers where it may not: when its time is over, or in a
@@ -71,6 +73,8 @@ pub enum Error {
     Said(Box<str>),
     /// Anything else, with its code.
     Other(&'static str),
+    /// Anything else that shows what was asked, with its code.
+    Shown(Box<str>),
 }
 
 impl Error {
@@ -101,6 +105,9 @@ impl Error {
             Error::NoSuchKey => "ERR no such key",
             Error::BusyKey => "BUSYKEY Target key name already exists.",
             Error::BadDump => "ERR DUMP payload version or checksum are wrong",
+            Error::ReplyTooLong => {
+                "ERR the reply would be longer than 512 MB, nothing was done: ask for less at once"
+            }
             Error::WouldBlock(_) => "ERR there is nothing yet, and nobody waits for it",
             Error::SameObject => "ERR source and destination objects are the same",
             Error::DatabaseIndex => "ERR DB index is out of range",
@@ -120,6 +127,7 @@ impl Error {
             }
             Error::Said(text) => text,
             Error::Other(text) => text,
+            Error::Shown(text) => text,
         })
     }
 }

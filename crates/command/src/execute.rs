@@ -3,8 +3,16 @@
 use crate::error::{Error, Nothing};
 use crate::spec::Spec;
 use base::DatabaseId;
-use base::database::Database;
+use base::database::{Database, EventClass};
 use resp::Writer;
+
+/// No reply that a count alone can blow up (HRANDFIELD with a negative one) gets longer than this.
+pub const REPLY_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Refuses a reply of more than [`REPLY_BYTES_MAX`].
+pub(crate) fn check_length(bytes: usize) -> Result<(), Error> {
+    if bytes > REPLY_BYTES_MAX { Err(Error::ReplyTooLong) } else { Ok(()) }
+}
 
 /// What a command does. It writes exactly one reply, or refuses and has then written and changed nothing.
 pub type Execute = fn(&mut Context<'_>) -> Result<(), Error>;
@@ -24,6 +32,16 @@ pub struct Context<'a> {
     pub reply: Writer<'a>,
     /// Decides what the command leaves to chance; logged with it.
     pub seed: u64,
+}
+
+impl Context<'_> {
+    /// Tells of a change that has taken something out of `key`, and that the key went with the last of it.
+    pub(crate) fn tell_shrunk(&mut self, class: EventClass, event: &'static str, key: &[u8]) {
+        self.db.notify(class, event, key);
+        if self.db.kind(key).is_none() {
+            self.db.notify(EventClass::Generic, "del", key);
+        }
+    }
 }
 
 /// Runs a command that [`resolve`](crate::resolve) found, and answers for it: its reply or its error. Says whether it

@@ -11,14 +11,30 @@ pub mod connection;
 pub mod counters;
 /// Times to live.
 pub mod expiry;
+/// Fields of hashes that expire by themselves.
+pub mod field_expiry;
 /// DEL, RENAME and whatever else doesn't care what a key holds.
 pub mod generic;
 /// Estimates of how many distinct elements were seen.
 pub mod hyperloglog;
+/// Fields with values.
+pub mod hashes;
 /// LCS.
 pub mod lcs;
+/// Random picks out of a collection.
+pub(crate) mod picks;
+/// Walks over the elements of a collection.
+pub(crate) mod scans;
 /// What concerns the node and the cluster.
 pub mod server;
+/// Unions, intersections and differences of sorted sets.
+pub mod sorted_algebra;
+/// Taking the lowest or the highest members out of sorted sets.
+pub mod sorted_pops;
+/// Ranges of sorted sets.
+pub mod sorted_ranges;
+/// Members with scores, one by one.
+pub mod sorted_sets;
 /// Logs with groups of consumers.
 pub mod streams;
 /// SET, GET and whatever else treats a value as a whole or by ranges.
@@ -34,6 +50,12 @@ pub(crate) const FAMILIES: &[&[Spec]] = &[
     bitmaps::SPECS,
     generic::SPECS,
     expiry::SPECS,
+    hashes::SPECS,
+    field_expiry::SPECS,
+    sorted_sets::SPECS,
+    sorted_ranges::SPECS,
+    sorted_pops::SPECS,
+    sorted_algebra::SPECS,
     crate::scatter::SPECS,
     connection::SPECS,
     server::SPECS,

@@ -502,3 +502,4 @@ first_key!(KEY_READ_AND_CHANGED, RW | ACCESS | UPDATE);
 first_key!(KEY_READ_AND_REMOVED, RW | ACCESS | DELETE);
 first_key!(KEY_TOUCHED_UP, RW | UPDATE);
 first_key!(KEY_GROWN, RW | INSERT);
+first_key!(KEY_SHRUNK, RW | DELETE);

@@ -10,10 +10,16 @@ pub fn integer(word: &[u8]) -> Result<i64, Error> {
     parse_integer(word).ok_or(Error::NotAnInteger)
 }
 
-/// A double in decimal or as `inf`, `+inf`, `-inf`, `infinity` in any case; never NaN.
+/// A double in decimal or as `inf`, `+inf`, `-inf`, `infinity` in any case; never NaN, and never a decimal that no double is near to.
 pub fn float(word: &[u8]) -> Option<f64> {
     let number: f64 = std::str::from_utf8(word).ok()?.parse().ok()?;
-    (!number.is_nan()).then_some(number)
+    let digits = || word.iter().take_while(|byte| !byte.eq_ignore_ascii_case(&b'e'));
+    let fits = if number.is_infinite() {
+        !digits().any(u8::is_ascii_digit)
+    } else {
+        number != 0.0 || !digits().any(|byte| (b'1'..=b'9').contains(byte))
+    };
+    (fits && !number.is_nan()).then_some(number)
 }
 
 /// For how long a blocking command waits, in milliseconds, from seconds as a decimal fraction; `None`: for ever.

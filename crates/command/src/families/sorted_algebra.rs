@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::execute::Context;
 use crate::families::sorted_ranges::store;
-use crate::families::sorted_sets::{one_zero, reply_member, reply_members, sorted_set};
+use crate::families::sorted_sets::{Scored, one_zero, reply_member, reply_members, sorted_set};
 use crate::spec::{self, Begin, Find, Flags as F, KeyFlags as K, KeySpec, Spec};
 use crate::words::{float, integer, is};
 use base::database::{Database, Direction, Kind, Set, SortedSet};
@@ -156,11 +156,14 @@ struct Options {
     with_scores: bool,
 }
 
+/// Some of the words of a request.
+type Words<'a, 'b> = &'b [&'a [u8]];
+
 /// The keys of `words`, whose first is their number, and what follows them.
 fn keys<'a, 'b>(
     words: &'b [&'a [u8]],
     command: &'static str,
-) -> Result<(&'b [&'a [u8]], &'b [&'a [u8]]), Error> {
+) -> Result<(Words<'a, 'b>, Words<'a, 'b>), Error> {
     let number = integer(words[0])?;
     if number < 1 {
         let text = format!("ERR at least 1 input key is needed for '{command}' command");
@@ -215,7 +218,7 @@ fn result(
     operation: Operation,
     storing: bool,
     command: &'static str,
-) -> Result<(Vec<(Vec<u8>, f64)>, bool), Error> {
+) -> Result<(Scored, bool), Error> {
     let (keys, rest) = keys(words, command)?;
     let sets = sets(db, keys)?;
     let options = options(rest, operation, sets.len(), storing)?;
@@ -238,7 +241,7 @@ fn result(
     Ok((members, options.with_scores))
 }
 
-fn union(sources: &[Source<'_>], aggregate: Aggregate) -> Vec<(Vec<u8>, f64)> {
+fn union(sources: &[Source<'_>], aggregate: Aggregate) -> Scored {
     let mut all: BTreeMap<Vec<u8>, f64> = BTreeMap::new();
     for source in sources {
         source.members.walk(&mut |member, score| {
@@ -255,7 +258,7 @@ fn union(sources: &[Source<'_>], aggregate: Aggregate) -> Vec<(Vec<u8>, f64)> {
     all.into_iter().collect()
 }
 
-fn intersection(sources: &[Source<'_>], aggregate: Aggregate) -> Vec<(Vec<u8>, f64)> {
+fn intersection(sources: &[Source<'_>], aggregate: Aggregate) -> Scored {
     let [smallest, others @ ..] = sources else { return Vec::new() };
     let mut all = Vec::new();
     smallest.members.walk(&mut |member, score| {
@@ -270,7 +273,7 @@ fn intersection(sources: &[Source<'_>], aggregate: Aggregate) -> Vec<(Vec<u8>, f
     all
 }
 
-fn difference(sources: &[Source<'_>]) -> Vec<(Vec<u8>, f64)> {
+fn difference(sources: &[Source<'_>]) -> Scored {
     let [first, others @ ..] = sources else { return Vec::new() };
     let mut all = Vec::new();
     first.members.walk(&mut |member, score| {

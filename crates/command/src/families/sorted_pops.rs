@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Nothing};
 use crate::execute::Context;
-use crate::families::sorted_sets::{reply_member, reply_members, sorted_set};
+use crate::families::sorted_sets::{Scored, reply_member, reply_members, sorted_set};
 use crate::spec::{self, Begin, Find, Flags as F, KeyFlags as K, KeySpec, Spec};
 use crate::words::{block_seconds, integer, is};
 use base::database::{Direction, EventClass};
@@ -74,7 +74,7 @@ enum End {
 }
 
 /// Takes out up to `count` members of a sorted set that is there, and tells it.
-fn take(c: &mut Context<'_>, key: &[u8], end: End, count: usize) -> Result<Vec<(Vec<u8>, f64)>, Error> {
+fn take(c: &mut Context<'_>, key: &[u8], end: End, count: usize) -> Result<Scored, Error> {
     let mut members = Vec::new();
     if let Some(set) = c.db.sorted_set(key)? {
         let (rank, direction) = match end {

@@ -16,6 +16,9 @@ pub(crate) const fn sorted_set(id: u16, name: &'static str, arity: i32) -> Spec 
     Spec::new(id, name, arity, Group::SortedSet, Place::Keys)
 }
 
+/// Members with their scores.
+pub(crate) type Scored = Vec<(Vec<u8>, f64)>;
+
 /// A quick look at one sorted set.
 pub(crate) const fn getter(id: u16, name: &'static str, arity: i32) -> Spec {
     sorted_set(id, name, arity).flags(&[F::READONLY, F::FAST]).keys_at(spec::KEY_READ)

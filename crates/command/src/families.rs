@@ -15,10 +15,10 @@ pub mod expiry;
 pub mod field_expiry;
 /// DEL, RENAME and whatever else doesn't care what a key holds.
 pub mod generic;
-/// Estimates of how many distinct elements were seen.
-pub mod hyperloglog;
 /// Fields with values.
 pub mod hashes;
+/// Estimates of how many distinct elements were seen.
+pub mod hyperloglog;
 /// LCS.
 pub mod lcs;
 /// Random picks out of a collection.

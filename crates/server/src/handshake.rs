@@ -124,6 +124,8 @@ pub enum HandshakeError {
     Malformed(DecodeError),
     /// The other side has refused, and what it says about it.
     Refused(String),
+    /// The other side doesn't believe that this node knows its secret, and what it says about it.
+    NotBelieved(String),
 }
 
 impl fmt::Display for HandshakeError {
@@ -158,7 +160,9 @@ impl fmt::Display for HandshakeError {
                 write!(f, "it doesn't know this cluster's secret (--cluster-secret-file)")
             }
             HandshakeError::Malformed(error) => write!(f, "its handshake can't be read: {error}"),
-            HandshakeError::Refused(sentence) => write!(f, "it refuses: {sentence}"),
+            HandshakeError::Refused(sentence) | HandshakeError::NotBelieved(sentence) => {
+                write!(f, "it refuses: {sentence}")
+            }
         }
     }
 }
@@ -203,7 +207,7 @@ pub async fn dial(
         stream.read_exact(&mut preface).await?;
         let version = version_of(&preface)?;
         if preface[PREFACE_BYTES] != GO_ON {
-            return Err(read_refusal(stream).await?);
+            return Err(HandshakeError::Refused(read_refusal(stream).await?));
         }
         if version != VERSION {
             return Err(HandshakeError::Version(version));
@@ -222,7 +226,8 @@ pub async fn dial(
         let proof = prove(secret, b"dialer", &said);
         stream.write_all(&proof).await?;
         if stream.read_u8().await? != GO_ON {
-            return Err(read_refusal(stream).await?);
+            // Everything else was refused before the proof.
+            return Err(HandshakeError::NotBelieved(read_refusal(stream).await?));
         }
         let mut theirs = [0; PROOF_BYTES];
         stream.read_exact(&mut theirs).await?;
@@ -381,12 +386,12 @@ async fn refuse(
 }
 
 /// What the other side says about its refusal. It isn't authenticated: nothing in it may garble a terminal.
-async fn read_refusal(stream: &mut (impl AsyncRead + Unpin)) -> Result<HandshakeError, HandshakeError> {
+async fn read_refusal(stream: &mut (impl AsyncRead + Unpin)) -> Result<String, HandshakeError> {
     let length = usize::from(stream.read_u16_le().await?);
     let mut sentence = vec![0; length.min(REFUSAL_BYTES_MAX)];
     stream.read_exact(&mut sentence).await?;
     let sentence = String::from_utf8_lossy(&sentence);
-    Ok(HandshakeError::Refused(sentence.chars().filter(|character| !character.is_control()).collect()))
+    Ok(sentence.chars().filter(|character| !character.is_control()).collect())
 }
 
 fn prove(secret: &Secret, role: &[u8], said: &[u8]) -> [u8; PROOF_BYTES] {

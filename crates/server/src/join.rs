@@ -4,7 +4,7 @@
 
 use crate::chance;
 use crate::frame;
-use crate::handshake::{self, Call, Secret, put_u128, u128_of};
+use crate::handshake::{self, Call, HandshakeError, Secret, put_u128, u128_of};
 use crate::peers;
 use crate::visitors::read_one;
 use base::codec::{Decode, DecodeError, Decoder, Encode, Encoder};
@@ -46,6 +46,13 @@ pub struct Welcome {
 pub enum JoinError {
     /// The cluster says no, and why.
     Refused(String),
+    /// A member doesn't believe that this node knows the cluster's secret.
+    Secret {
+        /// Which, as it was asked.
+        target: String,
+        /// Whether this node was given a secret at all.
+        given: bool,
+    },
     /// The number of the request can't be kept.
     Nonce(io::Error),
 }
@@ -54,6 +61,14 @@ impl std::fmt::Display for JoinError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             JoinError::Refused(why) => write!(f, "the cluster refuses this node: {why}"),
+            JoinError::Secret { target, given } => {
+                let which = if *given { "has another cluster secret" } else { "was given no cluster secret" };
+                write!(
+                    f,
+                    "{target} refuses this node, which {which}: give it the file that the members have \
+                     (--cluster-secret-file); nothing was joined, and the data directory can be used again"
+                )
+            }
             JoinError::Nonce(error) => {
                 write!(f, "the file `{NONCE_FILE}` in the data directory can't be read or written: {error}")
             }
@@ -61,8 +76,9 @@ impl std::fmt::Display for JoinError {
     }
 }
 
-/// Asks the targets, one after the other and again and again, until one has answered. `addresses` makes the addresses
-/// to ask with from the local end of the connection, which is where the others can reach this machine.
+/// Asks the targets, one after the other and again and again, until one has answered. Who can't be reached is asked
+/// again; a wrong secret stays wrong, so that is the end once no other target has helped either. `addresses` makes the
+/// addresses to ask with from the local end of the connection, which is where the others can reach this machine.
 pub async fn ask(
     targets: &[String],
     secret: &Secret,
@@ -72,6 +88,7 @@ pub async fn ask(
     let mut said = BTreeMap::new();
     let mut rounds = 0;
     loop {
+        let mut not_believed = None;
         for target in targets {
             let asking = ask_one(target, secret, nonce, &addresses);
             let error = match timeout(handshake::HANDSHAKE_TIMEOUT, asking).await {
@@ -79,15 +96,36 @@ pub async fn ask(
                     return Ok((Welcome { cluster, node, peers }, addresses));
                 }
                 Ok(Ok((JoinReply::Refused(why), _))) => return Err(JoinError::Refused(why)),
-                Ok(Err(error)) => error,
+                Ok(Err(Unanswered::NotBelieved(sentence))) => {
+                    not_believed = Some(target);
+                    sentence
+                }
+                Ok(Err(Unanswered::Perhaps(error))) => error,
                 Err(_) => "it took too long".to_string(),
             };
             if said.insert(target, error.clone()).as_ref() != Some(&error) || rounds % REMINDER_ROUNDS == 0 {
                 tracing::warn!("{target} hasn't let this node join yet: {error}; trying again");
             }
         }
+        if let Some(target) = not_believed {
+            return Err(JoinError::Secret { target: target.clone(), given: secret.is_some() });
+        }
         rounds += 1;
         sleep(ROUND_PAUSE).await;
+    }
+}
+
+/// Why one member has given no answer, as a sentence.
+enum Unanswered {
+    /// It may the next time.
+    Perhaps(String),
+    /// It doesn't believe that this node knows the secret, and never will.
+    NotBelieved(String),
+}
+
+impl From<String> for Unanswered {
+    fn from(sentence: String) -> Self {
+        Unanswered::Perhaps(sentence)
     }
 }
 
@@ -96,12 +134,14 @@ async fn ask_one(
     secret: &Secret,
     nonce: u128,
     addresses: impl Fn(IpAddr) -> Addresses,
-) -> Result<(JoinReply, Addresses), String> {
+) -> Result<(JoinReply, Addresses), Unanswered> {
     let mut stream = peers::connect(target, secret).await.map_err(|error| error.to_string())?;
     let local = stream.local_addr().map_err(|error| error.to_string())?.ip().to_canonical();
-    handshake::dial(&mut stream, &Call::Guest, secret, chance::bytes())
-        .await
-        .map_err(|error| error.to_string())?;
+    let dialed = handshake::dial(&mut stream, &Call::Guest, secret, chance::bytes()).await;
+    dialed.map_err(|error| match error {
+        HandshakeError::NotBelieved(_) => Unanswered::NotBelieved(error.to_string()),
+        other => Unanswered::Perhaps(other.to_string()),
+    })?;
     let addresses = addresses(local);
     let body = Request { nonce, addresses: addresses.clone() }.to_bytes();
     let conversation = async {

@@ -202,6 +202,117 @@ fn join_is_only_a_hint_to_who_is_a_member_already() {
 }
 
 #[test]
+fn who_has_the_wrong_secret_or_none_is_told_so_and_ends() {
+    let dir = Dir::new("secrets");
+    let (right, wrong) = (dir.at("right"), dir.at("wrong"));
+    std::fs::write(&right, "the secret of the members").expect("it can be written");
+    std::fs::write(&wrong, "the secret of other people").expect("it can be written");
+    let with_secret = ["--cluster-secret-file", &right];
+    let mut member = Node::start(Ports::free(), &[&["--dir", &dir.at("member")], &with_secret[..]].concat());
+    member.wait_ready();
+    let (target, data) = (format!("127.0.0.1:{}", member.ports.peer), dir.at("guest"));
+    let nobody = format!("127.0.0.1:{}", Ports::free().peer);
+    let ports = Ports::free().flags();
+    let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
+    // Somebody who can't be reached beside it changes nothing about that.
+    let join = ["serve", "--dir", &data, "--join", &nobody, "--join", &target];
+    for (secret, whose) in [
+        (&["--cluster-secret-file", &wrong][..], "which has another cluster secret"),
+        (&[], "which was given no cluster secret"),
+    ] {
+        let said = run(&[&join[..], &ports, secret].concat());
+        assert_eq!(said.code, Some(1), "{}", said.err);
+        let sentence = said.err.lines().last().expect("it says why");
+        println!("{sentence}");
+        assert!(sentence.starts_with(&format!("sihai: {target} refuses this node, {whose}")), "{sentence}");
+        assert!(sentence.contains("--cluster-secret-file"), "{sentence}");
+    }
+    member.wait_said("it doesn't know this cluster's secret");
+
+    // The same directory joins once it is given the right one.
+    let mut guest =
+        Node::start(Ports::free(), &[&["--dir", &data, "--join", &target], &with_secret[..]].concat());
+    guest.wait_ready();
+    assert_eq!(guest.client().call(&["SET", "a", "b"]), ok());
+    assert_eq!(member.client().call(&["GET", "a"]), bulk("b"));
+}
+
+#[test]
+fn who_cannot_reach_its_target_waits_for_it() {
+    let dir = Dir::new("late");
+    let target_ports = Ports::free();
+    let target = format!("127.0.0.1:{}", target_ports.peer);
+    let mut guest = Node::start(Ports::free(), &["--dir", &dir.at("guest"), "--join", &target]);
+    guest.wait_said("hasn't let this node join yet");
+    assert!(!guest.has_ended());
+    let mut member = Node::start(target_ports, &["--dir", &dir.at("member")]);
+    member.wait_ready();
+    guest.wait_ready();
+}
+
+#[test]
+fn ten_thousand_idle_clients_cost_little_and_one_more_is_told_why() {
+    const CLIENTS: usize = 10_000;
+    /// What the system gives to one address may not do for all of them.
+    const EACH_ADDRESS: usize = 1_000;
+    let _alone = alone();
+    if let Err(why) = allow_open_files(CLIENTS as u64 + 500) {
+        println!("SKIPPED: {why}");
+        return;
+    }
+    let dir = Dir::new("idle");
+    let mut node = Node::start(Ports::free(), &["--dir", &dir.at("data")]);
+    node.wait_ready();
+    if node.said().contains("leaves room for") {
+        println!("SKIPPED: the node may not open that many files");
+        return;
+    }
+    let before = node.memory_bytes();
+    let begun = Instant::now();
+    let from = |number: usize| [127, 0, 0, 1 + (number / EACH_ADDRESS) as u8];
+    let mut clients: Vec<Client> =
+        (0..CLIENTS).map(|number| Client::connect_from(from(number), node.ports.client)).collect();
+    // The system takes connections in before the node does.
+    wait_for("all are taken in", || {
+        let Frame::Bulk(text) = clients[0].call(&["INFO", "clients"]) else { panic!("INFO is a text") };
+        let count = format!("connected_clients:{CLIENTS}\r\n");
+        String::from_utf8_lossy(&text).contains(&count).then_some(())
+    });
+    println!("{CLIENTS} clients are connected after {} ms", begun.elapsed().as_millis());
+
+    let mut refused = Client::connect_from([127, 0, 0, 20], node.ports.client);
+    let sentence = refused.reply().expect("it is told").expect("it is told");
+    assert_eq!(sentence, Frame::Error(b"ERR max number of clients reached".to_vec()));
+    assert_eq!(refused.reply().expect("it is hung up on"), None);
+    let grown = node.memory_bytes().saturating_sub(before);
+    println!("they take {} KiB", grown >> 10);
+    assert!(grown < 64 << 20, "{grown} bytes");
+    assert_eq!(clients[0].call(&["SET", "a", "b"]), ok());
+    assert_eq!(clients[CLIENTS - 1].call(&["GET", "a"]), bulk("b"));
+
+    // Who leaves makes room.
+    clients.truncate(CLIENTS - 1);
+    wait_for("there is room again", || {
+        let mut client = Client::connect_from([127, 0, 0, 20], node.ports.client);
+        client.try_call(&["GET", "a"]).is_ok_and(|reply| reply == bulk("b")).then_some(())
+    });
+}
+
+/// Raises this process's own limit, as far as that is needed.
+fn allow_open_files(needed: u64) -> Result<(), String> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    if let Some(maximum) = limit.maximum.filter(|maximum| *maximum < needed) {
+        return Err(format!("{needed} open files are needed, and the hard limit is {maximum}"));
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(needed), ..limit })
+        .map_err(|error| format!("the limit of open files can't be raised to {needed}: {error}"))
+}
+
+#[test]
 fn two_hundred_thousand_keys_are_back_soon_after_a_restart() {
     const KEYS: u32 = 200_000;
     let _alone = alone();

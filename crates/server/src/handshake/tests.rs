@@ -43,7 +43,7 @@ async fn without_the_secret_nobody_comes_in_and_both_sides_are_told() {
         for secret in ["open barley", ""] {
             let (dialed, accepted) = meet(call.clone(), secret).await;
             assert!(matches!(accepted, Err(HandshakeError::Secret)), "{accepted:?}");
-            let Err(HandshakeError::Refused(sentence)) = dialed else { panic!("{dialed:?}") };
+            let Err(HandshakeError::NotBelieved(sentence)) = dialed else { panic!("{dialed:?}") };
             assert!(sentence.contains("secret"), "{sentence}");
         }
     }

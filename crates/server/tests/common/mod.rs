@@ -7,6 +7,7 @@ pub mod network;
 
 use node::resp::Frame;
 use rustix::process::{Pid, Signal, kill_process};
+use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -309,7 +310,21 @@ impl Client {
     }
 
     pub fn try_connect(port: u16) -> std::io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), PATIENCE)?;
+        Self::of(TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), PATIENCE)?)
+    }
+
+    /// From another address of this machine: each has ports of its own.
+    pub fn connect_from(address: [u8; 4], port: u16) -> Self {
+        let connect = || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.bind(&SocketAddr::from((address, 0)).into())?;
+            socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into())?;
+            Self::of(socket.into())
+        };
+        connect().expect("somebody listens")
+    }
+
+    fn of(stream: TcpStream) -> std::io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, input: Vec::new() })

@@ -12,6 +12,7 @@
 use super::{Client, Node, bulk, ok, request};
 use node::resp::Frame;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -25,6 +26,10 @@ const COUNTERS: usize = 6;
 const PAUSE: Duration = Duration::from_millis(2);
 /// Before a client that was refused, or found nobody, tries again.
 const RETRY: Duration = Duration::from_millis(10);
+
+fn ports_of(nodes: &[Node]) -> Vec<u16> {
+    nodes.iter().map(|node| node.ports.client).collect()
+}
 
 fn counter_name(counter: usize) -> String {
     format!("counter:{counter}")
@@ -81,9 +86,16 @@ enum Outcome {
 impl Load {
     /// Starts `each` clients through every node.
     pub fn start(nodes: &[Node], each: usize) -> Self {
-        let count = nodes.len() * each;
+        let load = Self::start_at(ports_of(nodes), each);
+        load.wait_success(|_| true);
+        load
+    }
+
+    /// The same through whoever listens there; nothing is waited for.
+    pub fn start_at(ports: Vec<u16>, each: usize) -> Self {
+        let count = ports.len() * each;
         let shared = Arc::new(Shared {
-            ports: nodes.iter().map(|node| node.ports.client).collect(),
+            ports,
             stop: AtomicBool::new(false),
             round: AtomicU32::new(0),
             seen: std::array::from_fn(|_| AtomicI64::new(0)),
@@ -95,9 +107,7 @@ impl Load {
                 std::thread::spawn(move || Worker::new(shared, number).work())
             })
             .collect();
-        let load = Self { shared, clients };
-        load.wait_success(|_| true);
-        load
+        Self { shared, clients }
     }
 
     /// Waits until each client whose node is `concerned` has had a success from now on.
@@ -127,7 +137,12 @@ impl Load {
 
     /// A client that found a promise broken says so itself.
     fn watch(&self) {
-        assert!(!self.clients.iter().any(JoinHandle::is_finished), "a client gave up; it says why above");
+        assert!(!self.has_given_up(), "a client gave up; it says why above");
+    }
+
+    /// Whether a client found a promise broken.
+    pub fn has_given_up(&self) -> bool {
+        self.clients.iter().any(JoinHandle::is_finished)
     }
 
     /// The highest value of each counter that anybody has seen, with its name.
@@ -138,20 +153,27 @@ impl Load {
 
     /// Ends the load, and holds what the cluster says now, through each of `nodes`, against everything that was said.
     pub fn conclude(self, nodes: &[Node]) -> History {
+        self.conclude_at(&ports_of(nodes))
+    }
+
+    /// The same through whoever listens there.
+    pub fn conclude_at(self, ports: &[u16]) -> History {
         self.shared.stop.store(true, Ordering::SeqCst);
+        let told: Vec<_> = self.clients.into_iter().map(JoinHandle::join).collect();
+        // A client that found a promise broken fails the test in its own words.
         let records =
-            self.clients.into_iter().map(|client| client.join().expect("no promise is broken")).collect();
+            told.into_iter().map(|record| record.unwrap_or_else(|panic| resume_unwind(panic))).collect();
         let history = History { records };
-        history.check(nodes);
+        history.check(ports);
         history
     }
 }
 
 impl History {
-    fn check(&self, nodes: &[Node]) {
-        let mut clients: Vec<Client> = nodes.iter().map(Node::client).collect();
+    fn check(&self, ports: &[u16]) {
+        let mut clients: Vec<Client> = ports.iter().map(|port| Client::connect(*port)).collect();
         for (number, record) in self.records.iter().enumerate() {
-            let client = &mut clients[number % nodes.len()];
+            let client = &mut clients[number % ports.len()];
             check_keys(
                 client,
                 number,

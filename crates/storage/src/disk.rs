@@ -34,6 +34,11 @@ pub trait Disk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Makes what was created, removed and renamed durable.
     fn sync_directory(&self) -> io::Result<()>;
+    /// Syncs one file of each mirror, and says what became of each, by its place. A disk that waits does it for all at
+    /// the same time, so that it takes as long as the slowest.
+    fn sync_files(files: &[&Self::File]) -> Vec<io::Result<()>> {
+        files.iter().map(|file| file.sync_data()).collect()
+    }
 }
 
 /// One file.

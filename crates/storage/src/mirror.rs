@@ -64,6 +64,24 @@ impl<D: Disk> Mirrors<D> {
                 failures.push((nth, error));
             }
         }
+        self.settle(doing, failures)
+    }
+
+    /// Syncs a file on every good mirror, in as much time as the slowest takes; failures are what they are in
+    /// [`Mirrors::each`].
+    pub fn sync_each(
+        &mut self,
+        doing: &str,
+        file: impl Fn(&Mirror<D>) -> &D::File,
+    ) -> Result<(), WriteError> {
+        let files: Vec<&D::File> = self.good.iter().map(file).collect();
+        let results = D::sync_files(&files).into_iter().enumerate();
+        let failures = results.filter_map(|(nth, result)| Some((nth, result.err()?))).collect();
+        self.settle(doing, failures)
+    }
+
+    /// Draws the conclusion from what failed, by the places of the mirrors.
+    fn settle(&mut self, doing: &str, failures: Vec<(usize, io::Error)>) -> Result<(), WriteError> {
         if failures.is_empty() {
             return Ok(());
         }

@@ -155,7 +155,7 @@ impl<D: Disk> Store<D> {
                 invariant!("a snapshot that is done has all its chunks", whole, "{group}, {}", snapshot.id());
                 self.unsynced_bytes.remove(&key);
                 self.open_snapshot(key)?;
-                self.mirrors.each("syncing a snapshot", |mirror| mirror.snapshots[&key].sync_data())
+                self.mirrors.sync_each("syncing a snapshot", |mirror| &mirror.snapshots[&key])
             }
             _ => Ok(()),
         }
@@ -197,11 +197,10 @@ impl<D: Disk> Store<D> {
         if sync {
             *unsynced = 0;
         }
-        self.mirrors.each("writing a snapshot", |mirror| {
-            let file = &mirror.snapshots[&key];
-            file.write_at(end, &encoded)?;
-            if sync { file.sync_data() } else { Ok(()) }
-        })?;
+        self.mirrors.each("writing a snapshot", |mirror| mirror.snapshots[&key].write_at(end, &encoded))?;
+        if sync {
+            self.mirrors.sync_each("syncing a snapshot", |mirror| &mirror.snapshots[&key])?;
+        }
         table.add(number, info);
         Ok(())
     }
@@ -317,9 +316,7 @@ impl<D: Disk> Store<D> {
         let (bytes, counted) = self.batch.finish(destination);
         self.mirrors
             .each("writing the log", |mirror| mirror.segments[&at.segment].write_at(at.offset, bytes))
-            .and_then(|()| {
-                self.mirrors.each("syncing the log", |mirror| mirror.segments[&at.segment].sync_data())
-            })
+            .and_then(|()| self.mirrors.sync_each("syncing the log", |mirror| &mirror.segments[&at.segment]))
             .map_err(must_not_be_full)?;
         self.current = Current { offset: at.offset + counted, batch: at.batch + 1, ..at };
         Ok(())

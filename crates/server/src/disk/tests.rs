@@ -1,9 +1,12 @@
-use super::{RealDisk, is_new, spawn};
+use super::{RealDisk, is_new, spawn, sync_together};
 use base::log::Payload;
 use base::{Entry, GroupId, Index, ReplicaId, Term};
 use bytes::Bytes;
+use std::io;
 use std::sync::mpsc::channel;
-use storage::{DiskCompletion, DiskRequest, Op, OpenError, Options, Store, Token};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
+use storage::{DiskCompletion, DiskFile, DiskRequest, Op, OpenError, Options, Store, Token};
 
 const GROUP: GroupId = GroupId(1);
 
@@ -71,4 +74,54 @@ fn a_directory_is_new_until_something_is_in_it() {
     std::fs::write(dir.join("lock"), "").expect("it can be written");
     assert!(!is_new(&dir));
     assert!(!is_new(&dir.join("lock")), "a file is no directory");
+}
+
+/// A file whose sync ends only once so many others are being synced as well.
+#[derive(Debug)]
+struct Sociable<'a> {
+    syncing: &'a (Mutex<usize>, Condvar),
+    wanted: usize,
+    fails: bool,
+}
+
+impl DiskFile for Sociable<'_> {
+    fn sync_data(&self) -> io::Result<()> {
+        let (count, changed) = self.syncing;
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        changed.notify_all();
+        let waited = changed.wait_timeout_while(count, Duration::from_secs(20), |count| *count < self.wanted);
+        assert!(!waited.unwrap().1.timed_out(), "the others are synced only when this one is done");
+        if self.fails { Err(io::Error::other("it can't be synced")) } else { Ok(()) }
+    }
+
+    fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(0)
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn allocate(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn mirrors_are_synced_at_the_same_time_and_each_failure_is_told_of_its_own() {
+    let syncing = (Mutex::new(0), Condvar::new());
+    let files = [false, true, false].map(|fails| Sociable { syncing: &syncing, wanted: 3, fails });
+    let results = sync_together(&files.each_ref());
+    let failed: Vec<bool> = results.iter().map(Result::is_err).collect();
+    assert_eq!(failed, [false, true, false]);
+    assert!(sync_together::<Sociable<'_>>(&[]).is_empty());
 }

@@ -2,7 +2,7 @@
 
 use crate::disk::{Disk, DiskFile};
 use crate::mirror::read_all;
-use crate::record::VERSION;
+use crate::record::{SANE_NUMBER_MAX, VERSION};
 use std::io;
 
 /// What it is called.
@@ -57,7 +57,9 @@ fn decode(bytes: &[u8]) -> Option<Found> {
         return None;
     }
     match (u32_at(12), copy[20]) {
-        (VERSION, in_use @ 0..=1) => Some(Found::Good(Format { mirror: u32_at(16), in_use: in_use == 1 })),
+        (VERSION, in_use @ 0..=1) if u32_at(16) < SANE_NUMBER_MAX => {
+            Some(Found::Good(Format { mirror: u32_at(16), in_use: in_use == 1 }))
+        }
         (VERSION, _) => None,
         (newer, _) => Some(Found::Newer(newer)),
     }

@@ -4,6 +4,7 @@
 use crate::disk::{Disk, DiskFile};
 use crate::error::WriteError;
 use crate::op::{Note, SnapshotId};
+use crate::record::SANE_NUMBER_MAX;
 use base::GroupId;
 use std::collections::BTreeMap;
 use std::io;
@@ -47,7 +48,7 @@ pub fn segment_name(number: u32) -> String {
 /// The number of the segment that is called so.
 pub fn segment_of_name(name: &str) -> Option<u32> {
     let number = u32::from_str_radix(name.strip_prefix("log-")?, 16).ok()?;
-    (segment_name(number) == name).then_some(number)
+    (number < SANE_NUMBER_MAX && segment_name(number) == name).then_some(number)
 }
 
 impl<D: Disk> Mirrors<D> {

@@ -19,6 +19,14 @@ pub const VERSION: u32 = 1;
 /// The `order` of what isn't one of a batch's records: padding and end marks.
 pub const NO_ORDER: u32 = u32::MAX;
 
+/// No index, term, batch, offset or count of starts ever reaches this. What says so isn't a record of ours, whatever its
+/// checksum: it is unreadable, and nothing is counted on with it.
+pub const SANE_MAX: u64 = 1 << 60;
+/// The same for the numbers of segments and of mirrors.
+pub const SANE_NUMBER_MAX: u32 = 1 << 31;
+/// The same for the length of a snapshot's chunk, so that all of them together have a length.
+const SANE_CHUNK_BYTES_MAX: u64 = 1 << 32;
+
 const MAGIC: [u8; 8] = *b"SIHAILOG";
 
 /// What a record is.
@@ -147,7 +155,7 @@ impl Header {
         if bytes[14..16] != [0, 0] || u32_at(0) != crc32c::crc32c(&bytes[4..]) {
             return None;
         }
-        Some(Self {
+        let header = Self {
             payload_crc: u32_at(4),
             payload_bytes: u32_at(8),
             kind,
@@ -161,7 +169,15 @@ impl Header {
             entries: u32_at(44),
             index: Index(u64_at(48)),
             term: Term(u64_at(56)),
-        })
+        };
+        header.is_sane().then_some(header)
+    }
+
+    /// Whether its numbers can be counted on with.
+    fn is_sane(&self) -> bool {
+        let first = self.kind != Kind::Append || self.index.0 >= u64::from(self.entries);
+        let numbers = [self.batch, self.index.0, self.term.0];
+        first && self.segment < SANE_NUMBER_MAX && numbers.iter().all(|number| *number < SANE_MAX)
     }
 
     /// The first entry's index, of an Append.
@@ -282,7 +298,37 @@ impl Body {
             Kind::Mirrors => Self::Mirrors(decode_mirrors(&mut from)?),
             Kind::Padding | Kind::End => Self::Nothing,
         };
-        if from.is_empty() { Ok(body) } else { Err(DecodeError::Invalid("trailing bytes")) }
+        if !from.is_empty() {
+            return Err(DecodeError::Invalid("trailing bytes"));
+        }
+        if body.is_sane() { Ok(body) } else { Err(DecodeError::Invalid("a number that no log reaches")) }
+    }
+
+    /// Whether its numbers can be counted on with.
+    fn is_sane(&self) -> bool {
+        let place = |index: Index, term: Term| index.0 < SANE_MAX && term.0 < SANE_MAX;
+        let state = |state: &HardState| place(state.commit, state.term);
+        let mirrors = |ids: &[u32]| ids.iter().all(|id| *id < SANE_NUMBER_MAX);
+        let snapshot = |record: &SnapshotRecord| {
+            place(record.index, record.term)
+                && record.chunks.iter().all(|chunk| chunk.bytes < SANE_CHUNK_BYTES_MAX)
+        };
+        match self {
+            Self::Segment(start) => {
+                mirrors(&start.mirrors)
+                    && start.previous.is_none_or(|seal| seal.offset < SANE_MAX && seal.batch < SANE_MAX)
+            }
+            Self::Identity(identity) => identity.start < SANE_MAX,
+            Self::Group(start) => {
+                state(&start.hard_state)
+                    && place(start.last.0, start.last.1)
+                    && start.snapshot.as_ref().is_none_or(snapshot)
+            }
+            Self::HardState(_, found) => state(found),
+            Self::Snapshot { record, .. } => snapshot(record),
+            Self::Mirrors(ids) => mirrors(ids),
+            Self::Create(_) | Self::Drop | Self::Append(_) | Self::Settled | Self::Nothing => true,
+        }
     }
 }
 
@@ -379,5 +425,81 @@ impl Decode for GroupStart {
             damaged: if from.bool()? { Some(from.string()?) } else { None },
             last: (Index(from.u64()?), Term(from.u64()?)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(kind: Kind) -> Header {
+        Header {
+            payload_crc: 0,
+            payload_bytes: 0,
+            kind,
+            copy: Copies::Only,
+            segment: 1,
+            salt: 2,
+            batch: 3,
+            order: 0,
+            count: 1,
+            group: GroupId(1),
+            entries: 1,
+            index: Index(5),
+            term: Term(1),
+        }
+    }
+
+    fn read_back(header: Header) -> Option<Header> {
+        let mut bytes = [0; HEADER_BYTES];
+        header.put(&mut bytes);
+        Header::get(&bytes)
+    }
+
+    #[test]
+    fn a_header_with_numbers_that_no_log_reaches_is_unreadable() {
+        let sound = header(Kind::Append);
+        assert_eq!(read_back(sound), Some(sound));
+        for insane in [
+            Header { index: Index(u64::MAX), ..sound },
+            Header { term: Term(SANE_MAX), ..sound },
+            Header { batch: u64::MAX, ..sound },
+            Header { segment: u32::MAX, ..sound },
+            Header { entries: 6, ..sound },
+        ] {
+            assert_eq!(read_back(insane), None, "{insane:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_with_numbers_that_no_log_reaches_is_unreadable() {
+        let decode = |kind, write: &dyn Fn(&mut Encoder<'_>)| {
+            let mut bytes = Vec::new();
+            write(&mut Encoder::new(&mut bytes));
+            Body::decode(&header(kind), Bytes::from(bytes))
+        };
+        let chunk = |bytes| crate::op::ChunkInfo { bytes, crc: 0 };
+        for (number, is_sane) in [(7, true), (u64::MAX, false)] {
+            let state = HardState { term: Term(number), vote: None, commit: Index(1) };
+            let snapshot =
+                SnapshotRecord { chunks: vec![chunk(1), chunk(number)], ..SnapshotRecord::default() };
+            let start = SegmentStart {
+                previous: Some(Seal { segment: 1, offset: number, batch: 1 }),
+                mirrors: vec![number as u32],
+            };
+            let found = [
+                decode(Kind::HardState, &|to| {
+                    ReplicaId::new(1, 1).encode(to);
+                    state.encode(to);
+                }),
+                decode(Kind::Snapshot, &|to| {
+                    to.bool(false);
+                    snapshot.encode(to);
+                }),
+                decode(Kind::Segment, &|to| start.encode(to)),
+                decode(Kind::Mirrors, &|to| encode_mirrors(&start.mirrors, to)),
+            ];
+            assert!(found.iter().all(|body| body.is_ok() == is_sane), "{number}: {found:?}");
+        }
     }
 }

@@ -102,7 +102,7 @@ fn batches<'s>(scan: &'s Scan) -> Vec<Records<'s>> {
         end = item.offset.saturating_add(header.span()).min(scan.end);
         let batch = batches.last_mut().expect("one was pushed if there was none");
         // Padding and end marks have no order among the records.
-        if header.order < header.count {
+        if header.order < batch.count {
             let known = batch.by_order.entry(header.order).or_insert(item);
             if known.body.is_none() && item.body.is_some() {
                 *known = item;
@@ -122,9 +122,14 @@ fn batches<'s>(scan: &'s Scan) -> Vec<Records<'s>> {
 }
 
 impl Records<'_> {
+    /// Whether no record is missing. The count is only announced: nothing may take as long as it is high.
+    fn is_complete(&self) -> bool {
+        self.by_order.len() == self.count as usize
+    }
+
     /// Whether a record is missing or unreadable that anybody would miss.
     fn is_faulty(&self) -> bool {
-        (0..self.count).any(|order| self.by_order.get(&order).is_none_or(|item| is_fault(item)))
+        !self.is_complete() || self.by_order.values().any(|item| is_fault(item))
     }
 }
 
@@ -214,12 +219,7 @@ impl Replay {
 
     /// A batch that was durable: whatever is unreadable in it has rotted.
     fn durable_batch(&mut self, segment: u32, batch: &Records<'_>, is_checkpoint: bool) {
-        let mut complete = true;
-        for order in 0..batch.count {
-            let Some(item) = batch.by_order.get(&order) else {
-                complete = false;
-                continue;
-            };
+        for item in batch.by_order.values() {
             match &item.body {
                 Some(Body::Append(append)) => self.durable_append(segment, item, append),
                 Some(body) => self.control(item.header.group, body),
@@ -228,7 +228,7 @@ impl Replay {
             }
             self.records += 1;
         }
-        if !complete {
+        if !batch.is_complete() {
             self.note(format!(
                 "records of batch {} in segment {segment} of the log have rotted and don't tell whose they were",
                 batch.number
@@ -326,14 +326,13 @@ impl Replay {
     /// unreadable that may have concerned their group came before them.
     fn last_batch(&mut self, segment: u32, batch: &Records<'_>, scan: &Scan) {
         let mut tail = Tail::default();
-        for order in 0..batch.count {
-            let Some(item) = batch.by_order.get(&order) else {
-                tail.all_blocked = true;
-                continue;
-            };
+        for (order, (found, item)) in (0..).zip(&batch.by_order) {
+            // Something is missing before it.
+            tail.all_blocked |= *found != order;
             self.records += 1;
             self.last_record(segment, item, &mut tail);
         }
+        tail.all_blocked |= !batch.is_complete();
         self.batch = batch.number;
         self.begun = true;
         self.seal = Some(Seal { segment, offset: batch.start, batch: batch.number - 1 });

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use common::*;
 use std::collections::BTreeMap;
 use storage::memory::MemoryDisk;
-use storage::{Doubt, Identity, Op, OpenError, ReadError, RecoveredGroup, Recovery, Store, check};
+use storage::{
+    Disk, DiskFile, Doubt, Identity, Op, OpenError, ReadError, RecoveredGroup, Recovery, Store, check,
+};
 
 type Model = BTreeMap<GroupId, RecoveredGroup>;
 
@@ -282,4 +284,16 @@ fn a_log_that_is_gone_isnt_taken_for_a_new_one() {
     }
     let error = Store::open(vec![disk.handle()], options()).unwrap_err();
     assert!(matches!(error, OpenError::Unreadable { .. }), "{error}");
+}
+
+#[test]
+fn a_file_whose_number_no_log_reaches_is_no_segment() {
+    let disk = MemoryDisk::new("data");
+    let (mut store, _) = open(&disk);
+    store.write(&[create(G1), append(G1, &[entry(1, 1, "kept")])]).expect("there is room");
+    drop(store);
+    disk.create("log-ffffffff").and_then(|file| file.write_at(0, b"not ours")).expect("it can be made");
+    let (store, recovery) = open(&disk);
+    assert_eq!(recovery.groups[&G1].entries, [entry(1, 1, "kept")]);
+    drop(store);
 }

@@ -12,6 +12,7 @@ use base::codec::{Decode, DecodeError, Decoder, Encode, Encoder};
 use base::database::Database;
 use base::{Index, NodeId, Time, UnixMillis, invariant};
 use bytes::Bytes;
+use command::Error;
 use keyspace::Keyspace;
 use resp::Writer;
 use std::collections::{BTreeMap, VecDeque};
@@ -162,7 +163,11 @@ impl Machine {
                 run_part(invocation, &keyspace.database(invocation.database, now), seed, to);
             }
             State::Shard(_) if invocation.spec.execute.is_none() => self.versions(invocation, now, to),
-            State::Shard(keyspace) => run_command(keyspace, invocation, now, seed, to),
+            State::Shard(keyspace) => {
+                if let Err(Error::WouldBlock(_)) = run_command(keyspace, invocation, now, seed, to) {
+                    push_words_to_wait_with(keyspace, invocation, now, to);
+                }
+            }
             State::Meta(_) | State::Blank => {
                 Writer::new(to, invocation.protocol).error("ERR this group answers no commands");
             }
@@ -271,10 +276,12 @@ impl Machine {
     fn run(&mut self, op: &Op<'_>, seed: u64) {
         match (&mut self.state, op) {
             (State::Shard(keyspace), Op::Command(invocation)) => {
-                run_command(keyspace, invocation, self.time, seed, &mut self.scratch);
+                // The reply says what came of it; a refused command has changed nothing.
+                let _ = run_command(keyspace, invocation, self.time, seed, &mut self.scratch);
             }
             (State::Shard(keyspace), Op::Offered { invocation, .. }) => {
-                run_command(keyspace, invocation, self.time, seed, &mut self.scratch);
+                // The reply says what came of it; a refused command has changed nothing.
+                let _ = run_command(keyspace, invocation, self.time, seed, &mut self.scratch);
             }
             (State::Shard(keyspace), Op::Expire(keys)) => {
                 for (database, key) in keys {
@@ -429,7 +436,7 @@ fn run_command(
     now: UnixMillis,
     seed: u64,
     to: &mut Vec<u8>,
-) {
+) -> Result<(), Error> {
     let mut view = keyspace.database(invocation.database, now);
     let mut context = command::Context {
         db: &mut view,
@@ -439,8 +446,24 @@ fn run_command(
         reply: Writer::new(to, invocation.protocol),
         seed,
     };
-    // The reply says what came of it; a refused command has changed nothing.
-    let _ = command::run(invocation.spec, &mut context);
+    command::run(invocation.spec, &mut context)
+}
+
+/// Appends to the reply of a read that found nothing the words with which its gateway is to try again, each behind its length (four
+/// bytes, little-endian); nothing if those are the words that it came with.
+fn push_words_to_wait_with(
+    keyspace: &mut Keyspace,
+    invocation: &Invocation<'_>,
+    now: UnixMillis,
+    to: &mut Vec<u8>,
+) {
+    let view = keyspace.database(invocation.database, now);
+    let Some(words) = invocation.spec.blocking_words(&view, &invocation.words) else { return };
+    for word in words {
+        // Words come from requests, which are bounded far below 4 GiB.
+        to.extend_from_slice(&(word.len() as u32).to_le_bytes());
+        to.extend_from_slice(&word);
+    }
 }
 
 /// Carries out a transaction. Its outcome is a byte, 1 if it took effect and 0 if a watched key had changed, and then every command's
@@ -468,7 +491,7 @@ fn run_transaction(
         if invocation.spec.place == command::Place::Cluster && !invocation.spec.is_write() {
             run_alone(invocation, &keyspace.database(invocation.database, now), seed, to);
         } else {
-            run_command(keyspace, invocation, now, seed, to);
+            let _ = run_command(keyspace, invocation, now, seed, to);
         }
         // Replies are bounded far below 4 GiB.
         let length = (to.len() - length_at - 4) as u32;

@@ -1,6 +1,5 @@
 //! Promises of HyperLogLogs. The bytes and the estimates are Redis's own, asked of a server of release 7.0.
 
-use super::*;
 use crate::model::Model;
 use resp::Protocol;
 

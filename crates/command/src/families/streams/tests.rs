@@ -1,7 +1,6 @@
 //! Promises of streams. The answers are Redis's own, asked of a server of release 7.0, except where 7.2 makes a consumer before it
 //! has something for it, and knows when it was active.
 
-use super::*;
 use crate::model::Model;
 use base::UnixMillis;
 use base::database::Database;

@@ -393,7 +393,12 @@ impl Machine {
         match &mut self.state {
             State::Meta(_) | State::Blank => Err(DecodeError::Invalid("a second piece of meta")),
             State::Shard(keyspace) => {
-                keyspace.load_chunk(chunk).map_err(|_| DecodeError::Invalid("a piece of a keyspace"))
+                keyspace.load_chunk(chunk).map_err(|_| DecodeError::Invalid("a piece of a keyspace"))?;
+                // The entries that follow would find keys changed by entries behind them.
+                if keyspace.revision() > self.applied.0 {
+                    return Err(DecodeError::Invalid("a piece of a later state"));
+                }
+                Ok(())
             }
         }
     }
@@ -522,3 +527,6 @@ impl WallClock {
         self.at + base::Duration::from_millis(self.wall.until(wall))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,8 @@ pub mod hyperloglog;
 pub mod lcs;
 /// Random picks out of a collection.
 pub(crate) mod picks;
+/// Channels and who listens to them.
+pub mod pubsub;
 /// Walks over the elements of a collection.
 pub(crate) mod scans;
 /// What concerns the node and the cluster.
@@ -60,6 +62,7 @@ pub(crate) const FAMILIES: &[&[Spec]] = &[
     connection::SPECS,
     server::SPECS,
     transactions::SPECS,
+    pubsub::SPECS,
     streams::SPECS,
     hyperloglog::SPECS,
 ];

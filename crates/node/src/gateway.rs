@@ -266,6 +266,17 @@ impl Node {
             // There was a password when it connected, and there is none any more.
             client.authenticated = true;
         }
+        if self.must_only_listen(slot, spec) {
+            let name = spec.name;
+            self.refuse(
+                slot,
+                format_args!(
+                    "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed \
+                     in this context"
+                ),
+            );
+            return true;
+        }
         if gathers {
             self.gather(slot, spec, words);
             return true;

@@ -125,6 +125,7 @@ impl Node {
         }
         self.tend_lanes();
         self.tend_blocked();
+        self.tend_broadcasts();
         self.tend_loading();
         self.hub.disk.retry(now, &mut self.hub.out);
         self.tend_stopping();

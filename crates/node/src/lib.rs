@@ -11,6 +11,8 @@ mod answers;
 pub mod api;
 /// Clients that wait for something to come.
 pub mod blocking;
+/// What is said to all nodes at once: PUBLISH and PUBSUB.
+pub mod broadcast;
 /// The connections, and their replies in order.
 pub mod clients;
 /// Writes to the disk, in their order, also over a full disk.
@@ -51,6 +53,8 @@ pub mod scatter;
 pub mod serve;
 /// How a node begins.
 pub mod start;
+/// Who listens to which channels.
+pub mod subscriptions;
 /// MULTI, EXEC, WATCH: commands that take effect together.
 pub mod transactions;
 /// Snapshots on the move.

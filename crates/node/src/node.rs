@@ -3,6 +3,7 @@
 
 use crate::api::{Config, Effect, Input, JoinRequest, Level, Machine as MachineFacts, PeerAddress};
 use crate::blocking::Blocked;
+use crate::broadcast::Broadcasts;
 use crate::hub::{DiskRead, Hub};
 use crate::joining::Decided;
 use crate::lanes::Lane;
@@ -11,6 +12,7 @@ use crate::meta::{Meta, PasswordDigest};
 use crate::replica::Replica;
 use crate::scatter::Job;
 use crate::start::Loading;
+use crate::subscriptions::Subscriptions;
 use crate::wire::PeerMessage;
 use base::database::ScanPosition;
 use base::{Core, DatabaseId, GroupId, Index, NodeId, Outbox, SessionId, Slot, Time, UnixMillis};
@@ -30,6 +32,10 @@ pub struct Node {
     /// What was last read out of meta.
     pub(crate) view: View,
     pub(crate) jobs: BTreeMap<u64, Job>,
+    /// Who listens to which channels.
+    pub(crate) subscriptions: Subscriptions,
+    /// What all nodes were asked.
+    pub(crate) broadcasts: Broadcasts,
     /// Clients that wait for something to come.
     pub(crate) blocked: Blocked,
     pub(crate) next_job: u64,
@@ -152,6 +158,8 @@ impl Node {
             lanes_dirty: BTreeSet::new(),
             view: View::unknown(),
             jobs: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
+            broadcasts: Broadcasts::default(),
             blocked: Blocked::default(),
             next_job: 0,
             loading: true,
@@ -369,6 +377,7 @@ impl Core for Node {
             }
             Input::Closed { client } => {
                 self.hub.clients.close(client);
+                self.subscriptions.forget(client);
                 self.blocked_client_gone(client);
             }
             Input::PeerUp { node } => self.peer_up(node),

@@ -150,6 +150,8 @@ impl Node {
             PeerMessage::Wait { .. } | PeerMessage::WaitNoMore { .. } => {}
             PeerMessage::Offer { session, id } if session == self.hub.session => self.offered(id),
             PeerMessage::Offer { .. } => {}
+            PeerMessage::Question { id, question } => self.asked_by(from, id, &question),
+            PeerMessage::Findings { id, findings } => self.found_by(from, id, findings),
         }
     }
 

@@ -103,7 +103,7 @@ pub(crate) fn is_immediate(spec: &Spec) -> bool {
 fn is_answered_at_once(spec: &Spec) -> bool {
     match spec.name.split_once('|').map_or(spec.name, |(container, _)| container) {
         "ping" | "echo" | "select" | "time" | "info" | "command" | "memory" | "object" | "lolwut"
-        | "unwatch" | "client" => true,
+        | "unwatch" | "publish" | "client" => true,
         "config" => spec.name == "config|get",
         _ => false,
     }
@@ -367,10 +367,10 @@ impl Node {
                 Part::Here(spec, words) => {
                     let words: Words<'_> = words.iter().map(|word| &word[..]).collect();
                     let kept = self.hub.clients.begin_capture(slot);
-                    if spec.name == "unwatch" {
-                        self.about_transactions(slot, spec, &words);
-                    } else {
-                        self.answer_here(slot, spec, &words);
+                    match spec.name {
+                        "unwatch" => self.about_transactions(slot, spec, &words),
+                        "publish" => self.publish_now(slot, &words),
+                        _ => self.answer_here(slot, spec, &words),
                     }
                     reply.extend_from_slice(&self.hub.clients.end_capture(slot, kept));
                 }

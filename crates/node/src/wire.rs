@@ -3,6 +3,7 @@
 //!
 //! A message that can't be read is dropped with the rest of its frame and noted: whoever needs an answer asks again.
 
+use crate::broadcast::{Findings, Question};
 use crate::waitlist::Waiting;
 use base::codec::{Decode, DecodeError, Decoder, Encode, Encoder};
 use base::{DatabaseId, GroupId, Index, NodeId, ReplicaId, SessionId, Term, UnixMillis};
@@ -75,6 +76,20 @@ pub enum PeerMessage {
         session: SessionId,
         /// Which of its commands.
         id: u64,
+    },
+    /// A node asks all others, or tells them something.
+    Question {
+        /// Names the question; 0 wants no answer.
+        id: u64,
+        /// What is asked.
+        question: Question,
+    },
+    /// The answer.
+    Findings {
+        /// The question's name.
+        id: u64,
+        /// What was found.
+        findings: Findings,
     },
     /// A leader tells a gateway that a waiting command may try again.
     Offer {
@@ -237,6 +252,16 @@ impl Encode for PeerMessage {
                 encode_session(*session, to);
                 to.u64(*id);
             }
+            PeerMessage::Question { id, question } => {
+                to.u8(12);
+                to.u64(*id);
+                question.encode(to);
+            }
+            PeerMessage::Findings { id, findings } => {
+                to.u8(13);
+                to.u64(*id);
+                findings.encode(to);
+            }
         }
     }
 }
@@ -264,6 +289,8 @@ impl Decode for PeerMessage {
                 id: from.u64()?,
             },
             11 => PeerMessage::Offer { session: decode_session(from)?, id: from.u64()? },
+            12 => PeerMessage::Question { id: from.u64()?, question: Question::decode(from)? },
+            13 => PeerMessage::Findings { id: from.u64()?, findings: Findings::decode(from)? },
             _ => return Err(DecodeError::Invalid("a message between nodes")),
         })
     }
@@ -399,6 +426,7 @@ impl Decode for ChunkName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::subscriptions::Kind;
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -485,6 +513,41 @@ mod tests {
                 "0a 02000000 03000000 0500000000000000 0800000000000000",
             ),
             (PeerMessage::Offer { session, id: 8 }, "0b 03000000 0500000000000000 0800000000000000"),
+            (
+                PeerMessage::Question {
+                    id: 8,
+                    question: Question::Publish {
+                        sharded: true,
+                        channel: Bytes::from_static(b"c"),
+                        message: Bytes::from_static(b"m"),
+                    },
+                },
+                "0c 0800000000000000 01 01 01000000 63 01000000 6d",
+            ),
+            (
+                PeerMessage::Question {
+                    id: 8,
+                    question: Question::Names {
+                        kind: Kind::Pattern,
+                        pattern: Some(Bytes::from_static(b"*")),
+                    },
+                },
+                "0c 0800000000000000 02 02 01 01000000 2a",
+            ),
+            (
+                PeerMessage::Question {
+                    id: 8,
+                    question: Question::Counts { kind: Kind::Channel, names: vec![Bytes::from_static(b"c")] },
+                },
+                "0c 0800000000000000 03 01 01000000 01000000 63",
+            ),
+            (
+                PeerMessage::Findings {
+                    id: 8,
+                    findings: Findings { names: vec![Bytes::from_static(b"n")], counts: vec![7] },
+                },
+                "0d 0800000000000000 01000000 01000000 6e 01000000 0700000000000000",
+            ),
         ]
     }
 

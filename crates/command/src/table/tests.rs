@@ -144,6 +144,21 @@ fn numbers_in_the_log_never_change() {
         (770, "discard"),
         (771, "watch"),
         (772, "unwatch"),
+        (784, "subscribe"),
+        (785, "unsubscribe"),
+        (786, "psubscribe"),
+        (787, "punsubscribe"),
+        (788, "ssubscribe"),
+        (789, "sunsubscribe"),
+        (790, "publish"),
+        (791, "spublish"),
+        (792, "pubsub"),
+        (793, "pubsub|channels"),
+        (794, "pubsub|numsub"),
+        (795, "pubsub|numpat"),
+        (796, "pubsub|shardchannels"),
+        (797, "pubsub|shardnumsub"),
+        (798, "pubsub|help"),
         (672, "xadd"),
         (673, "xlen"),
         (674, "xrange"),
@@ -268,8 +283,9 @@ fn every_command_is_documented_and_answered_somewhere() {
         assert!(!(spec.is_write() && spec.is_readonly()), "{}", spec.name);
         let at_a_shard = spec.place == Place::Keys || spec.is_write() && spec.place == Place::Cluster;
         assert_eq!(spec.execute.is_some(), at_a_shard, "{}", spec.name);
-        // WATCH names keys that EXEC asks about later.
-        let has_keys = spec.place == Place::Keys || spec.name == "watch";
+        // WATCH names keys that EXEC asks about later; sharded channels are named like keys.
+        let sharded = ["ssubscribe", "sunsubscribe", "spublish"].contains(&spec.name);
+        let has_keys = spec.place == Place::Keys || spec.name == "watch" || sharded;
         assert_eq!(has_keys, !spec.keys.is_empty(), "{}", spec.name);
         if spec.place == Place::Keys {
             assert!(spec.is_write() || spec.is_readonly(), "{}", spec.name);

@@ -3,7 +3,6 @@
 use super::connection::is_showable;
 use super::{Answered, is, on_off, shown};
 use crate::api::{ClientId, Effect};
-use crate::blocking::Blocked;
 use crate::clients::{Client, ReplyMode};
 use crate::node::Node;
 use base::Time;
@@ -32,6 +31,8 @@ struct Filter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClientKind {
     Normal,
+    /// Listens to channels.
+    Pubsub,
     Other,
 }
 
@@ -39,7 +40,8 @@ impl ClientKind {
     fn parse(word: &[u8]) -> Result<Self, Cow<'static, str>> {
         match word.to_ascii_lowercase().as_slice() {
             b"normal" => Ok(Self::Normal),
-            b"master" | b"replica" | b"slave" | b"pubsub" => Ok(Self::Other),
+            b"pubsub" => Ok(Self::Pubsub),
+            b"master" | b"replica" | b"slave" => Ok(Self::Other),
             _ => Err(format!("ERR Unknown client type '{}'", shown(word)).into()),
         }
     }
@@ -66,12 +68,12 @@ impl Filter {
         if rest.is_empty() { Ok(filter) } else { Err(syntax()) }
     }
 
-    fn takes(&self, client: &Client, asking: ClientId, local: &str, now: Time) -> bool {
+    fn takes(&self, client: &Client, kind: ClientKind, asking: ClientId, local: &str, now: Time) -> bool {
         !(self.skip_me && client.id == asking)
             && self.id.is_none_or(|id| id == client.id.0)
             && self.address.as_ref().is_none_or(|address| address == client.address.as_bytes())
             && self.local_address.as_ref().is_none_or(|address| address == local.as_bytes())
-            && self.kind.is_none_or(|kind| kind == ClientKind::Normal)
+            && self.kind.is_none_or(|wanted| wanted == kind)
             && self.seconds_min.is_none_or(|seconds| now.since(client.since).as_secs() >= seconds)
     }
 }
@@ -87,11 +89,14 @@ fn positive(word: &[u8], otherwise: &str) -> Result<u64, Cow<'static, str>> {
 }
 
 /// One line of CLIENT LIST, with the fields of Redis that mean something here.
-fn describe(client: &Client, blocked: &Blocked, local: &str, now: Time) -> String {
+fn describe(client: &Client, node: &Node, now: Time) -> String {
     let mut flags = String::new();
-    let waits = blocked.waits(client.id);
+    let local = &node.hub.config.addresses.client;
+    let waits = node.blocked.waits(client.id);
+    let [channels, patterns, sharded] = node.subscriptions.counts(client.id);
     for (set, flag) in [
         (waits, 'b'),
+        (node.subscriptions.listens(client.id), 'P'),
         (client.transaction.is_gathering(), 'x'),
         (client.closing, 'c'),
         (client.no_evict, 'e'),
@@ -118,7 +123,7 @@ fn describe(client: &Client, blocked: &Blocked, local: &str, now: Time) -> Strin
     // Writing to a String can't fail.
     let _ = write!(
         line,
-        "id={} addr={} laddr={local} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
+        "id={} addr={} laddr={local} name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} ssub={sharded} multi={} watch={} \
          qbuf={input} qbuf-free={spare} obl={output} oll={} omem={backlog} tot-mem={memory} events={events} cmd={} \
          user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id.0,
@@ -155,7 +160,9 @@ impl Node {
             ("setname", [name]) => return self.set_name(slot, name),
             ("setinfo", [attribute, value]) => return self.set_info(slot, attribute, value),
             ("info", _) => {
-                let text = describe(client, &self.blocked, &self.hub.config.addresses.client, now);
+                let id = client.id;
+                let found = self.hub.clients.iter().find(|client| client.id == id);
+                let text = found.map_or_else(String::new, |client| describe(client, self, now));
                 self.reply(slot, |reply| reply.verbatim(*b"txt", text.as_bytes()));
             }
             ("list", arguments) => return self.list_clients(slot, arguments),
@@ -197,10 +204,10 @@ impl Node {
 
     fn list_clients(&mut self, slot: u32, arguments: &[&[u8]]) -> Answered {
         let mut ids = None;
-        let mut none = false;
+        let mut kind = None;
         match arguments {
             [] => {}
-            [by, kind] if is(by, "type") => none = ClientKind::parse(kind)? != ClientKind::Normal,
+            [by, wanted] if is(by, "type") => kind = Some(ClientKind::parse(wanted)?),
             [by, given @ ..] if is(by, "id") && !given.is_empty() => {
                 let parsed: Option<Vec<u64>> = given
                     .iter()
@@ -210,15 +217,20 @@ impl Node {
             }
             _ => return Err(syntax()),
         }
-        let (now, local) = (self.hub.now, &self.hub.config.addresses.client);
+        let now = self.hub.now;
         let mut text = String::new();
-        for client in self.hub.clients.iter().filter(|_| !none) {
+        let of_kind = |client: &&Client| kind.is_none_or(|kind| kind == self.kind_of(client.id));
+        for client in self.hub.clients.iter().filter(of_kind) {
             if ids.as_ref().is_none_or(|ids| ids.contains(&client.id.0)) {
-                text.push_str(&describe(client, &self.blocked, local, now));
+                text.push_str(&describe(client, self, now));
             }
         }
         self.reply(slot, |reply| reply.verbatim(*b"txt", text.as_bytes()));
         Ok(())
+    }
+
+    fn kind_of(&self, client: ClientId) -> ClientKind {
+        if self.subscriptions.listens(client) { ClientKind::Pubsub } else { ClientKind::Normal }
     }
 
     /// Closes connections: others at once, the one that asks after its answer.
@@ -230,7 +242,11 @@ impl Node {
         };
         let Some(client) = self.hub.clients.get(slot) else { return Ok(()) };
         let (me, now, local) = (client.id, self.hub.now, &self.hub.config.addresses.client);
-        let found = self.hub.clients.iter().filter(|client| filter.takes(client, me, local, now));
+        let found = self
+            .hub
+            .clients
+            .iter()
+            .filter(|client| filter.takes(client, self.kind_of(client.id), me, local, now));
         let found: Vec<ClientId> = found.map(|client| client.id).collect();
         if by_address && found.is_empty() {
             return Err("ERR No such client".into());
@@ -243,6 +259,7 @@ impl Node {
             } else {
                 self.hub.clients.close(id);
                 self.blocked_client_gone(id);
+                self.subscriptions.forget(id);
                 self.hub.out.push(Effect::Close { client: id });
             }
         }

@@ -26,8 +26,9 @@ pub(super) fn is_showable(text: &[u8]) -> bool {
 impl Node {
     pub(super) fn about_connection(&mut self, slot: u32, spec: &Spec, words: &[&[u8]]) -> Answered {
         match (spec.name, words) {
-            ("ping", [_]) => self.reply(slot, |reply| reply.simple("PONG")),
-            ("ping" | "echo", [_, text]) => self.reply(slot, |reply| reply.bulk(text)),
+            ("ping", [_]) => self.ping(slot, None),
+            ("ping", [_, text]) => self.ping(slot, Some(text)),
+            ("echo", [_, text]) => self.reply(slot, |reply| reply.bulk(text)),
             ("select", [_, index]) => return self.select(slot, index),
             ("auth", _) => return self.auth(slot, &words[1..]),
             ("hello", _) => return self.hello(slot, &words[1..]),
@@ -163,6 +164,8 @@ impl Node {
         client.no_evict = false;
         client.no_touch = false;
         client.transaction.discard();
+        let id = client.id;
+        self.subscriptions.forget(id);
         self.reply(slot, |reply| reply.simple("RESET"));
     }
 

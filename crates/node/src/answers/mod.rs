@@ -9,6 +9,8 @@ mod clients;
 mod cluster;
 /// What a connection says about itself: HELLO, AUTH, SELECT and the like.
 mod connection;
+/// Channels: SUBSCRIBE, PUBLISH, PUBSUB.
+mod pubsub;
 /// The node: INFO, CONFIG, TIME, MEMORY and the like.
 mod server;
 /// SIHAI: what Redis has no words for.
@@ -39,6 +41,11 @@ impl Node {
                 | "wait"
                 | "exec"
                 | "watch"
+                | "subscribe"
+                | "psubscribe"
+                | "ssubscribe"
+                | "publish"
+                | "spublish"
                 | "info"
                 | "memory|stats"
                 | "sihai|status"
@@ -51,6 +58,7 @@ impl Node {
     pub(crate) fn answer_here(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {
         let container = spec.name.split_once('|').map_or(spec.name, |(container, _)| container);
         let answered = match container {
+            _ if spec.group == command::spec::Group::PubSub => self.about_channels(slot, spec, words),
             "client" => self.about_clients(slot, spec, words),
             "cluster" => self.about_cluster(slot, words),
             "sihai" => self.about_sihai(slot, spec, words),

@@ -1,9 +1,10 @@
 //! Redis's encoding of values (RDB), for DUMP, RESTORE, snapshots, import and export.
 //!
 //! A value is a type byte and what the type says ([`read_typed`], [`write_typed`]); a dump adds the version (two bytes,
-//! little-endian) and a CRC-64 of everything before it (eight bytes, little-endian). What Redis 2.8 to 8 writes is read. What is written is version
-//! 11, which Redis reads since 7.2; only hashes whose fields expire need version 12, which it reads since 7.4. Modules'
-//! values aren't read.
+//! little-endian) and a CRC-64 of everything before it (eight bytes, little-endian); a [`file`] is a sequence of keys with
+//! their values between a header and a checksum. What Redis 2.8 to 8 writes is read. What is written is version 11, which
+//! Redis reads since 7.2; only hashes whose fields expire need version 12, which it reads since 7.4. Modules' values aren't
+//! read.
 //!
 //! Bytes come from clients and disks, so nothing in them is trusted: a reader never panics, refuses what no writer would
 //! write (an element twice, a score that is no number, ids out of order), and allocates in proportion to the bytes that
@@ -11,6 +12,8 @@
 
 /// Why bytes are refused.
 mod error;
+/// Whole files, a chunk of bytes at a time.
+pub mod file;
 /// Sets of integers in one string.
 mod intset;
 /// Elements packed into one string, as Redis does since version 5.

@@ -16,8 +16,8 @@ pub fn read_typed(from: &mut &[u8]) -> Result<Value, BadValue> {
     read_value(kind, from)
 }
 
-/// Takes a value of type `kind` from the front of `from`. [`BadValue::Short`] means that more bytes might make it one;
-/// `from` is then anywhere.
+/// Takes a value of type `kind` from the front of `from`. [`BadValue::Short`] means that more bytes might make it one,
+/// [`BadValue::Empty`] that `from` is behind it all the same; otherwise `from` is anywhere.
 pub fn read_value(kind: u8, from: &mut &[u8]) -> Result<Value, BadValue> {
     match kind {
         types::STRING => read_owned(from).map(Value::String),

@@ -2,7 +2,6 @@
 
 use super::super::{Value, read_dump, write_dump};
 use super::*;
-use crate::rdb::ConsumerValue;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -77,7 +76,7 @@ fn group() -> impl Strategy<Value = GroupValue> {
     )
 }
 
-fn stream() -> impl Strategy<Value = Value> {
+fn any_stream() -> impl Strategy<Value = Value> {
     let groups = vec(group(), 0..3).prop_map(|groups| {
         let named: BTreeMap<_, _> = groups.into_iter().map(|group| (group.name.clone(), group)).collect();
         named.into_values().collect()
@@ -117,7 +116,7 @@ fn value() -> impl Strategy<Value = Value> {
             });
             Value::SortedSet(members)
         }),
-        stream(),
+        any_stream(),
     ]
 }
 

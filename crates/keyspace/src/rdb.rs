@@ -1,7 +1,7 @@
 //! Redis's encoding of values (RDB), for DUMP, RESTORE, snapshots, import and export.
 //!
-//! A value is a type byte and what the type says ([`read_typed`], [`write_typed`]); a dump adds the version (two bytes,
-//! little-endian) and a CRC-64 of everything before it (eight bytes, little-endian); a [`file`] is a sequence of keys with
+//! A value is a type byte and what the type says (`read_typed`, `write_typed`); a dump adds the version (two bytes,
+//! little-endian) and a CRC-64 of everything before it (eight bytes, little-endian); a `file` is a sequence of keys with
 //! their values between a header and a checksum. What Redis 2.8 to 8 writes is read. What is written is version 11, which
 //! Redis reads since 7.2; only hashes whose fields expire need version 12, which it reads since 7.4. Modules' values aren't
 //! read.

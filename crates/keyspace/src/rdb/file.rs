@@ -1,5 +1,5 @@
-//! Whole files as Redis saves them: for import and export. Neither touches a file: a [`Reader`] is fed with chunks of bytes
-//! of any size and gives items, a [`Writer`] is given items and has bytes ready.
+//! Whole files as Redis saves them: for import and export. Neither touches a file: a `Reader` is fed with chunks of bytes
+//! of any size and gives items, a `Writer` is given items and has bytes ready.
 //!
 //! A file is `REDIS` and four digits of version; items, each behind a byte that says what it is: either a type of value, which
 //! a key and a value follow, or an opcode; an end byte and a checksum. What is known of a key beside its value (when it expires,

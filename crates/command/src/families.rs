@@ -15,6 +15,10 @@ pub mod expiry;
 pub mod field_expiry;
 /// DEL, RENAME and whatever else doesn't care what a key holds.
 pub mod generic;
+/// Places on the earth.
+pub mod geo;
+/// Places around others.
+pub mod geo_search;
 /// Fields with values.
 pub mod hashes;
 /// Estimates of how many distinct elements were seen.
@@ -58,6 +62,8 @@ pub(crate) const FAMILIES: &[&[Spec]] = &[
     sorted_ranges::SPECS,
     sorted_pops::SPECS,
     sorted_algebra::SPECS,
+    geo::SPECS,
+    geo_search::SPECS,
     crate::scatter::SPECS,
     connection::SPECS,
     server::SPECS,

@@ -11,6 +11,8 @@
 
 /// For how long commands wait, and how what they took is given back.
 pub mod blocking;
+/// Places on the earth as scores of sorted sets.
+mod earth;
 /// Why a command was refused, in Redis's words.
 pub mod error;
 /// What a command runs on, and how it is run.
@@ -32,6 +34,8 @@ pub mod scatter;
 pub mod spec;
 /// All commands, and how a request finds its own.
 pub mod table;
+/// Sines and their like, the same on every machine.
+mod trigonometry;
 /// Options and numbers among a command's words.
 pub mod words;
 

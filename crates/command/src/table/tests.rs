@@ -250,6 +250,16 @@ fn numbers_in_the_log_never_change() {
         (640, "zinterstore"),
         (641, "zdiffstore"),
         (642, "zintercard"),
+        (656, "geoadd"),
+        (657, "geopos"),
+        (658, "geodist"),
+        (659, "geohash"),
+        (660, "geosearch"),
+        (661, "geosearchstore"),
+        (662, "georadius"),
+        (663, "georadius_ro"),
+        (664, "georadiusbymember"),
+        (665, "georadiusbymember_ro"),
     ];
     let pinned: BTreeMap<u16, &str> = pinned.into_iter().collect();
     let table: BTreeMap<u16, &str> = all().map(|spec| (spec.id.0, spec.name)).collect();
@@ -349,6 +359,9 @@ fn keys_are_found_where_the_table_says() {
         ("BZPOPMIN a b 0", "a b"),
         ("ZUNIONSTORE a 2 b c WEIGHTS 1 2", "a b c"),
         ("ZINTERCARD 2 a b LIMIT 1", "a b"),
+        ("GEORADIUS a 1 2 3 km STORE b", "a b"),
+        ("GEORADIUSBYMEMBER a m 3 km asc storedist b", "a b"),
+        ("GEOSEARCHSTORE a b FROMMEMBER m BYRADIUS 1 km", "a b"),
         ("PING a", ""),
         ("SCAN 0", ""),
     ] {

@@ -109,7 +109,7 @@ pub fn dump_string(value: &[u8]) -> Vec<u8> {
     seal(dump)
 }
 
-/// The value of a dump. A checksum of zero means that there is none.
+/// The value of a dump. Its checksum is never missing, as it may be in a file.
 pub fn read_dump(dump: &[u8]) -> Result<Value, BadValue> {
     let (checked, checksum) = dump.split_last_chunk::<8>().ok_or(BadValue::Short)?;
     let (mut rest, version) = checked.split_last_chunk::<2>().ok_or(BadValue::Short)?;
@@ -117,8 +117,7 @@ pub fn read_dump(dump: &[u8]) -> Result<Value, BadValue> {
     if version > VERSION_FIELD_EXPIRY {
         return Err(BadValue::Version(version));
     }
-    let checksum = u64::from_le_bytes(*checksum);
-    if checksum != 0 && checksum != crc64(checked) {
+    if u64::from_le_bytes(*checksum) != crc64(checked) {
         return Err(BadValue::Checksum);
     }
     let value = read_typed(&mut rest)?;

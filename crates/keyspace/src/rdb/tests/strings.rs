@@ -101,7 +101,11 @@ fn dumps_are_checked_before_they_are_believed() {
     };
     for version in [1, VERSION, 12] {
         assert_eq!(resealed(version, false), string(b"value"));
-        assert_eq!(resealed(version, true), string(b"value"));
+        assert_eq!(
+            resealed(version, true),
+            Err(BadValue::Checksum),
+            "zero is no checksum here, nor in Redis"
+        );
     }
     assert_eq!(resealed(13, false), Err(BadValue::Version(13)));
     let mut rotten = dump_string(b"value");

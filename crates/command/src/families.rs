@@ -3,6 +3,8 @@
 
 use crate::spec::Spec;
 
+/// BITFIELD.
+pub mod bitfields;
 /// Strings, bit by bit.
 pub mod bitmaps;
 /// What a connection says about itself.
@@ -54,6 +56,7 @@ pub(crate) const FAMILIES: &[&[Spec]] = &[
     counters::SPECS,
     lcs::SPECS,
     bitmaps::SPECS,
+    bitfields::SPECS,
     generic::SPECS,
     expiry::SPECS,
     hashes::SPECS,

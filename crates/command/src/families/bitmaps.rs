@@ -3,8 +3,9 @@
 use crate::error::Error;
 use crate::execute::Context;
 use crate::families::strings::STRING_BYTES_MAX;
-use crate::spec::{self, Flags as F, Group, Place, Spec};
+use crate::spec::{self, Flags as F, Group, KeyFlags as K, Place, Spec};
 use crate::words::{integer, is};
+use base::database::{EventClass, Expiry};
 use resp::number::parse_integer;
 
 const fn bitmap(id: u16, name: &'static str, arity: i32) -> Spec {
@@ -33,6 +34,11 @@ pub(crate) const SPECS: &[Spec] = &[
         .keys_at(spec::KEY_READ)
         .docs("2.8.7", "O(N) for N bytes", "Finds the first bit that is set, or clear.")
         .does(bitpos),
+    bitmap(736, "bitop", -4)
+        .flags(&[F::WRITE, F::DENYOOM])
+        .keys_at(&[spec::at(2, 0, 1, &[K::OW, K::UPDATE]), spec::at(3, -1, 1, &[K::RO, K::ACCESS])])
+        .docs("2.6.0", "O(N) for N bytes", "Combines strings bit by bit into another key.")
+        .does(bitop),
 ];
 
 /// The place of a bit in the longest string.
@@ -190,6 +196,92 @@ fn find_bit(value: &[u8], first: usize, last: usize, on: bool) -> Option<usize> 
         at += 1;
     }
     None
+}
+
+/// How BITOP combines strings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Combine {
+    And,
+    Or,
+    Xor,
+    Not,
+    /// In the first and in none of the others.
+    Diff,
+    /// In one of the others and not in the first.
+    Diff1,
+    /// In the first and in one of the others.
+    AndOr,
+    /// In exactly one.
+    One,
+}
+
+impl Combine {
+    fn parse(word: &[u8]) -> Result<Self, Error> {
+        let all = [
+            ("and", Self::And),
+            ("or", Self::Or),
+            ("xor", Self::Xor),
+            ("not", Self::Not),
+            ("diff", Self::Diff),
+            ("diff1", Self::Diff1),
+            ("andor", Self::AndOr),
+            ("one", Self::One),
+        ];
+        all.iter().find(|(name, _)| is(word, name)).map(|(_, found)| *found).ok_or(Error::Syntax)
+    }
+
+    fn check(self, sources: usize) -> Result<(), Error> {
+        let name = match self {
+            Self::Not if sources != 1 => {
+                return Err(Error::Other("ERR BITOP NOT must be called with a single source key."));
+            }
+            Self::Diff if sources < 2 => "DIFF",
+            Self::Diff1 if sources < 2 => "DIFF1",
+            Self::AndOr if sources < 2 => "ANDOR",
+            _ => return Ok(()),
+        };
+        Err(Error::Said(format!("ERR BITOP {name} must be called with at least two source keys.").into()))
+    }
+
+    /// One byte of the result, out of those of the sources.
+    fn byte(self, first: u8, others: impl Iterator<Item = u8>) -> u8 {
+        match self {
+            Self::And => others.fold(first, |all, byte| all & byte),
+            Self::Or => others.fold(first, |all, byte| all | byte),
+            Self::Xor => others.fold(first, |all, byte| all ^ byte),
+            Self::Not => !first,
+            Self::Diff => first & !others.fold(0, |all, byte| all | byte),
+            Self::Diff1 => !first & others.fold(0, |all, byte| all | byte),
+            Self::AndOr => first & others.fold(0, |all, byte| all | byte),
+            Self::One => {
+                let (once, more) =
+                    others.fold((first, 0), |(once, more), byte| (once ^ byte, more | once & byte));
+                once & !more
+            }
+        }
+    }
+}
+
+fn bitop(c: &mut Context<'_>) -> Result<(), Error> {
+    let (target, keys) = (c.args[2], &c.args[3..]);
+    let combine = Combine::parse(c.args[1])?;
+    combine.check(keys.len())?;
+    let sources: Vec<&[u8]> =
+        keys.iter().map(|key| Ok(c.db.string(key)?.unwrap_or_default())).collect::<Result<_, Error>>()?;
+    let length = sources.iter().map(|source| source.len()).max().unwrap_or(0);
+    // Behind its end every string is zeros.
+    let at = |source: &[u8], at: usize| source.get(at).copied().unwrap_or(0);
+    let result: Vec<u8> = (0..length)
+        .map(|place| combine.byte(at(sources[0], place), sources[1..].iter().map(|source| at(source, place))))
+        .collect();
+    if length > 0 {
+        c.db.put_string(target, &result, Expiry::Clear);
+        c.db.notify(EventClass::String, "set", target);
+    } else if c.db.remove(target) {
+        c.db.notify(EventClass::Generic, "del", target);
+    }
+    c.reply.count(length as u64);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -113,7 +113,10 @@ fn docs_say_what_a_command_is_for() {
 fn lists_are_filtered() {
     assert_eq!(says("COMMAND LIST FILTERBY PATTERN get*"), "[get getset getdel getex getrange getbit]");
     assert_eq!(says("COMMAND LIST filterby pattern client|i*"), "[client|id client|info]");
-    assert_eq!(says("COMMAND LIST FILTERBY ACLCAT bitmap"), "[setbit getbit bitcount bitpos]");
+    assert_eq!(
+        says("COMMAND LIST FILTERBY ACLCAT bitmap"),
+        "[setbit getbit bitcount bitpos bitop bitfield bitfield_ro]"
+    );
     assert_eq!(says("COMMAND LIST FILTERBY MODULE x"), "[]");
     assert_eq!(says("COMMAND LIST FILTERBY FOO x"), "ERR syntax error");
     assert_eq!(says("COMMAND LIST FOO"), "ERR syntax error");

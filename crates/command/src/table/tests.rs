@@ -260,6 +260,9 @@ fn numbers_in_the_log_never_change() {
         (663, "georadius_ro"),
         (664, "georadiusbymember"),
         (665, "georadiusbymember_ro"),
+        (736, "bitop"),
+        (737, "bitfield"),
+        (738, "bitfield_ro"),
     ];
     let pinned: BTreeMap<u16, &str> = pinned.into_iter().collect();
     let table: BTreeMap<u16, &str> = all().map(|spec| (spec.id.0, spec.name)).collect();

@@ -93,6 +93,48 @@ fn the_first_bit_is_found() {
     ]);
 }
 
+#[test]
+fn strings_are_combined_bit_by_bit() {
+    let mut model = model();
+    model.says(&[("SET x abcd", "+OK"), ("SET y ab", "+OK"), ("SET z zz", "+OK"), ("EXPIRE z 10", ":1")]);
+    for (request, result) in [
+        ("AND to x y", b"ab\0\0".as_slice()),
+        ("or to x y", b"abcd"),
+        ("XOR to x y none", b"\0\0cd"),
+        ("NOT to y", b"\x9e\x9d"),
+        ("DIFF to x y", b"\0\0cd"),
+        ("DIFF1 to y x", b"\0\0cd"),
+        ("ANDOR to x y none", b"ab\0\0"),
+        ("ONE to x y y", b"\0\0cd"),
+        ("OR z x", b"abcd"),
+    ] {
+        let to = if request.contains(" z ") { "z" } else { "to" };
+        model.says(&[(&format!("BITOP {request}"), &format!(":{}", result.len()))]);
+        let reply = model.request(Protocol::Resp2, &[b"GET", to.as_bytes()]);
+        assert_eq!(
+            reply,
+            [format!("${}\r\n", result.len()).as_bytes(), result, b"\r\n"].concat(),
+            "{request}"
+        );
+    }
+    model.says(&[
+        ("TTL z", ":-1"),
+        ("BITOP AND to none", ":0"),
+        ("EXISTS to", ":0"),
+        ("BITOP AND to none", ":0"),
+        ("BITOP AND list x", ":4"),
+        ("TYPE list", "+string"),
+        ("BITOP NOT to x y", "-ERR BITOP NOT must be called with a single source key."),
+        ("BITOP DIFF to x", "-ERR BITOP DIFF must be called with at least two source keys."),
+        ("BITOP FOO to x", SYNTAX),
+    ]);
+    model.put_list(b"list");
+    model.says(&[("BITOP OR to x list", WRONG_TYPE)]);
+    let told: Vec<_> =
+        model.events.iter().map(|(event, _)| *event).filter(|event| *event != "expire").collect();
+    assert_eq!(told.iter().filter(|event| **event == "del").count(), 1);
+}
+
 fn bits(value: &[u8]) -> Vec<bool> {
     (0..value.len() * 8).map(|at| bit_at(value, at).0).collect()
 }

@@ -22,6 +22,10 @@ pub mod rdb;
 
 /// The bytes of a snapshot's chunks.
 mod chunk;
+/// The bytes of elements, cheap to copy.
+mod blob;
+/// The persistent tree under all collections.
+mod tree;
 /// Which keys expire when.
 mod deadlines;
 /// What was deleted at once and is freed little by little.

@@ -1,8 +1,11 @@
 //! The bytes of a snapshot's chunks, as docs/formats/keyspace.md draws them. Every chunk can be read alone, and the
 //! chunks of a snapshot in any order.
 
+use crate::part::Cursor;
 use crate::rdb::{self, STRING_BYTES_MAX, Value};
-use crate::record::Record;
+use crate::record::{About, Record};
+use crate::types::Collection;
+use base::database::Kind;
 use base::{DatabaseId, UnixMillis};
 
 const MAGIC: [u8; 4] = *b"SHKC";
@@ -12,6 +15,7 @@ const CHECKSUM_BYTES: usize = 8;
 const TAG_DATABASE: u8 = 1;
 const TAG_WHOLE: u8 = 2;
 const TAG_PIECE: u8 = 3;
+const TAG_PART: u8 = 4;
 /// Added to the tag of a key that expires.
 const VOLATILE: u8 = 0x80;
 
@@ -73,6 +77,33 @@ impl Writer {
         self.bytes.extend_from_slice(piece);
     }
 
+    /// A key and its whole collection.
+    pub(crate) fn collection(&mut self, database: DatabaseId, record: &Record, collection: &Collection) {
+        self.head(TAG_WHOLE, database, record);
+        rdb::write_typed(&mut self.bytes, &collection.value());
+    }
+
+    /// A key and the elements of its collection from `cursor` on, about so many bytes; where to go on.
+    pub(crate) fn part(
+        &mut self,
+        database: DatabaseId,
+        record: &Record,
+        collection: &Collection,
+        cursor: Cursor,
+        budget_bytes: usize,
+    ) -> Option<Cursor> {
+        self.head(TAG_PART, database, record);
+        let (total, offset) = match collection {
+            Collection::List(_) => (collection.contents().count() as u64, cursor.rank as u64),
+            _ => (0, 0),
+        };
+        self.bytes.extend_from_slice(&total.to_le_bytes());
+        self.bytes.extend_from_slice(&offset.to_le_bytes());
+        let (value, next) = collection.contents().part(cursor, budget_bytes);
+        rdb::write_typed(&mut self.bytes, &value);
+        next
+    }
+
     fn head(&mut self, tag: u8, database: DatabaseId, record: &Record) {
         self.has_items = true;
         if self.database != Some(database) {
@@ -101,21 +132,45 @@ impl Writer {
     }
 }
 
-/// What a chunk says next.
+/// What a chunk says of a key beside its value.
 #[derive(Debug)]
-pub(crate) enum Item<'a> {
-    /// A key and its whole value.
-    Whole { database: DatabaseId, revision: u64, expires_at: Option<UnixMillis>, key: &'a [u8], value: Value },
-    /// A key and what its value has from `offset` on; `offset` and the bytes lie within `length`.
-    Piece {
-        database: DatabaseId,
-        revision: u64,
-        expires_at: Option<UnixMillis>,
-        key: &'a [u8],
-        length: usize,
-        offset: usize,
-        bytes: &'a [u8],
-    },
+pub(crate) struct Head<'a> {
+    pub(crate) database: DatabaseId,
+    pub(crate) revision: u64,
+    pub(crate) expires_at: Option<UnixMillis>,
+    pub(crate) key: &'a [u8],
+}
+
+/// What a chunk says of a key's value.
+#[derive(Debug)]
+pub(crate) enum Body<'a> {
+    /// All of it.
+    Whole(Value),
+    /// What a string has from `offset` on; `offset` and the bytes lie within `length`.
+    Piece { length: usize, offset: usize, bytes: &'a [u8] },
+    /// Some elements of a collection.
+    Part(Part, Value),
+}
+
+/// Where a part of a list belongs; of what is found otherwise, nothing is said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    /// How many elements the list has.
+    pub(crate) total: u64,
+    /// How many come before this part.
+    pub(crate) offset: u64,
+}
+
+impl Head<'_> {
+    /// What the record of a string under this key says of itself.
+    pub(crate) fn about(&self) -> About {
+        About { kind: Kind::String, expires_at: self.expires_at, revision: self.revision, access: 0 }
+    }
+
+    /// Whether a record that is there already is the one that this head speaks of.
+    pub(crate) fn fits(&self, record: &Record, kind: Kind) -> bool {
+        record.kind() == kind && record.revision() == self.revision && record.expires_at() == self.expires_at
+    }
 }
 
 /// Reads a chunk, whose checksum has been found right.
@@ -150,7 +205,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What comes next; nothing at the end.
-    pub(crate) fn next_item(&mut self) -> Result<Option<Item<'a>>, BadChunk> {
+    pub(crate) fn next_item(&mut self) -> Result<Option<(Head<'a>, Body<'a>)>, BadChunk> {
         while !self.rest.is_empty() {
             let [tag] = self.array()?;
             if tag == TAG_DATABASE {
@@ -164,24 +219,30 @@ impl<'a> Reader<'a> {
                 _ => Some(UnixMillis(u64::from_le_bytes(self.array()?))),
             };
             let key = self.bytes()?;
-            return match tag & !VOLATILE {
-                TAG_WHOLE => {
-                    let value =
-                        rdb::read_typed(&mut self.rest).map_err(|_| BadChunk("a value without meaning"))?;
-                    Ok(Some(Item::Whole { database, revision, expires_at, key, value }))
-                }
+            let body = match tag & !VOLATILE {
+                TAG_WHOLE => Body::Whole(self.value()?),
                 TAG_PIECE => {
                     let (length, offset) = (self.length()?, self.length()?);
                     let bytes = self.bytes()?;
                     if bytes.len() > length || offset > length - bytes.len() {
                         return Err(BadChunk("a piece that reaches beyond its value"));
                     }
-                    Ok(Some(Item::Piece { database, revision, expires_at, key, length, offset, bytes }))
+                    Body::Piece { length, offset, bytes }
                 }
-                _ => Err(BadChunk("an item without meaning")),
+                TAG_PART => {
+                    let total = u64::from_le_bytes(self.array()?);
+                    let offset = u64::from_le_bytes(self.array()?);
+                    Body::Part(Part { total, offset }, self.value()?)
+                }
+                _ => return Err(BadChunk("an item without meaning")),
             };
+            return Ok(Some((Head { database, revision, expires_at, key }, body)));
         }
         Ok(None)
+    }
+
+    fn value(&mut self) -> Result<Value, BadChunk> {
+        rdb::read_typed(&mut self.rest).map_err(|_| BadChunk("a value without meaning"))
     }
 
     fn length(&mut self) -> Result<usize, BadChunk> {

@@ -1,14 +1,16 @@
-//! What was deleted at once (a flush, a drop) is freed little by little, a few entries with every later change: the
+//! What was deleted at once (a flush, a drop, a large collection) is freed little by little, a few entries with every later change: the
 //! shard never stops for it.
 
 use crate::deadlines::Deadlines;
 use crate::table::Table;
+use crate::types::Collection;
 
-/// Tables and indexes that nobody reads any more.
+/// Tables, indexes and collections that nobody reads any more.
 #[derive(Debug, Default)]
 pub(crate) struct Graveyard {
     tables: Vec<Table>,
     deadlines: Vec<Deadlines>,
+    collections: Vec<Collection>,
 }
 
 impl Graveyard {
@@ -26,21 +28,34 @@ impl Graveyard {
         }
     }
 
+    /// Takes a collection to be freed.
+    pub(crate) fn bury_collection(&mut self, collection: Collection) {
+        self.collections.push(collection);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.tables.is_empty() && self.deadlines.is_empty() && self.collections.is_empty()
+    }
+
     /// Frees about `limit` entries; whether anything is left.
     #[inline]
     pub(crate) fn dig(&mut self, limit: usize) -> bool {
-        if self.tables.is_empty() && self.deadlines.is_empty() {
+        if self.is_empty() {
             return false;
         }
         if let Some(table) = self.tables.last_mut() {
             if !table.bury(limit) {
                 self.tables.pop();
             }
-        } else if let Some(deadlines) = self.deadlines.last_mut()
-            && !deadlines.bury(limit)
+        } else if let Some(deadlines) = self.deadlines.last_mut() {
+            if !deadlines.bury(limit) {
+                self.deadlines.pop();
+            }
+        } else if let Some(collection) = self.collections.last_mut()
+            && !collection.contents_mut().bury(limit)
         {
-            self.deadlines.pop();
+            self.collections.pop();
         }
-        !(self.tables.is_empty() && self.deadlines.is_empty())
+        !self.is_empty()
     }
 }

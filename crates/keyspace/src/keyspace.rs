@@ -1,21 +1,26 @@
 //! One shard: its databases, what they have in common (the placement of keys, the revision, a snapshot under way), and
 //! what the shard's log decides about them (the removal of expired keys, the drop of a database).
 
-use crate::chunk::{BadChunk, Item, Reader};
+use crate::chunk::{BadChunk, Body, Head, Part, Reader};
 use crate::graveyard::Graveyard;
 use crate::mutators::{Change, Store};
 use crate::position::Placement;
 use crate::rdb::Value;
 use crate::record::{About, Record};
 use crate::snapshot::Snapshot;
+use crate::types::hashes::HashValue;
+use crate::types::{Collection, Dues, digest_bytes};
 use crate::view::View;
-use base::database::Kind;
+use base::database::{EventClass, EventClasses, Kind};
 use base::{DatabaseId, UnixMillis};
 use siphasher::sip::SipHasher13;
+use std::collections::BTreeMap;
 use std::hash::Hasher;
 
 /// How many entries of flushed and dropped databases are freed with every change.
 const FREED_PER_CHANGE: usize = 32;
+
+const OTHER_VALUE: BadChunk = BadChunk("pieces of different values of one key");
 
 /// The state of one shard.
 #[derive(Debug)]
@@ -26,6 +31,26 @@ pub struct Keyspace {
     revision: u64,
     snapshot: Option<Snapshot>,
     graveyard: Graveyard,
+    listening: EventClasses,
+    events: Vec<Event>,
+    /// Lists that come in pieces, until all are here.
+    arriving: BTreeMap<(DatabaseId, Box<[u8]>), Pieces>,
+}
+
+/// How many elements each piece of a list has, by where it begins.
+type Pieces = BTreeMap<u64, u64>;
+
+/// What a change told, for whoever listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// In which database.
+    pub database: DatabaseId,
+    /// Its class.
+    pub class: EventClass,
+    /// Its name.
+    pub event: &'static str,
+    /// Of which key.
+    pub key: Box<[u8]>,
 }
 
 impl Keyspace {
@@ -40,7 +65,16 @@ impl Keyspace {
     }
 
     pub(crate) fn with_placement(placement: Placement) -> Self {
-        Self { placement, stores: Vec::new(), revision: 0, snapshot: None, graveyard: Graveyard::default() }
+        Self {
+            placement,
+            stores: Vec::new(),
+            revision: 0,
+            snapshot: None,
+            graveyard: Graveyard::default(),
+            listening: EventClasses::default(),
+            events: Vec::new(),
+            arriving: BTreeMap::new(),
+        }
     }
 
     /// A view of one database at shard time `now`. A database that is unknown is empty.
@@ -63,7 +97,7 @@ impl Keyspace {
         self.store(id).map_or(0, |index| self.stores[index].table.len())
     }
 
-    /// How many of them expire at some time.
+    /// How many of them expire at some time, hashes whose fields all do included.
     pub fn volatile_len(&self, id: DatabaseId) -> u64 {
         self.store(id).map_or(0, |index| self.stores[index].deadlines.len())
     }
@@ -78,43 +112,90 @@ impl Keyspace {
         self.stores.iter().filter(|store| store.table.len() > 0).map(|store| store.id).collect()
     }
 
-    /// The earliest deadline of any key: until then nothing expires.
+    /// The earliest deadline of any key or field: until then nothing expires.
     pub fn next_expiry(&self) -> Option<UnixMillis> {
-        self.stores.iter().filter_map(|store| store.deadlines.first()).min()
+        let firsts = |store: &Store| [store.deadlines.first(), store.field_deadlines.first()];
+        self.stores.iter().flat_map(firsts).flatten().min()
     }
 
-    /// Up to `limit` keys that have expired at `now`, those of the earliest deadlines: what the leader proposes to
-    /// remove.
+    /// Up to `limit` keys that have expired at `now`, or have fields that have, those of the earliest deadlines: what the
+    /// leader proposes to remove.
     pub fn expired(&self, now: UnixMillis, limit: usize) -> Vec<(DatabaseId, Box<[u8]>)> {
         let mut due: Vec<_> = self
             .stores
             .iter()
             .flat_map(|store| {
-                store.deadlines.due(now).take(limit).map(move |(at, position)| (at, store, position))
+                let keys = store.deadlines.due(now).take(limit).map(move |due| (due, store, true));
+                keys.chain(store.field_deadlines.due(now).take(limit).map(move |due| (due, store, false)))
             })
             .collect();
-        due.sort_by_key(|&(at, ..)| at);
+        due.sort_by_key(|&((at, _), ..)| at);
         due.iter()
-            .flat_map(|&(at, store, position)| {
-                let keys = store.table.group(position).iter().map(|entry| &entry.record);
-                keys.filter(move |record| record.expires_at() == Some(at))
+            .flat_map(|&((at, position), store, is_key)| {
+                let records = store.table.group(position).iter().map(|entry| &entry.record);
+                records
+                    .filter(move |record| {
+                        // A hash that isn't there any more is found once, as such.
+                        if is_key {
+                            record.gone_at() == Some(at)
+                        } else {
+                            record.dues().first == Some(at) && record.is_live(now)
+                        }
+                    })
                     .map(|record| (store.id, Box::from(record.key())))
             })
             .take(limit)
             .collect()
     }
 
-    /// Carries out a logged decision: removes the key if it is expired at `now`, which it may no longer be. Whether
-    /// it was removed.
+    /// Carries out a logged decision: removes the key if it is expired at `now`, or those of its fields that are, which
+    /// they may no longer be. Whether anything was removed.
     pub fn remove_expired(&mut self, id: DatabaseId, key: &[u8], now: UnixMillis) -> bool {
         let position = self.placement.of(key);
         let Some(index) = self.store(id) else { return false };
-        let is_expired =
-            self.stores[index].table.get(position, key).is_some_and(|entry| !entry.record.is_live(now));
-        if is_expired {
-            self.change(index, now).remove(position, key);
+        let Some(entry) = self.stores[index].table.get(position, key) else { return false };
+        let has_due_fields = entry.record.dues().first.is_some_and(|at| at <= now);
+        if entry.record.is_live(now) {
+            if has_due_fields {
+                let mut change = self.change(index, now);
+                change.edit(position, key, false, |hash: &mut HashValue, _| (hash.remove_due(now), true));
+                self.note_event(id, EventClass::Hash, "hexpired", key);
+            }
+            return has_due_fields;
         }
-        is_expired
+        let by_itself = entry.record.expires_at().is_some_and(|at| at <= now);
+        self.change(index, now).remove(position, key);
+        if by_itself {
+            self.note_event(id, EventClass::Expired, "expired", key);
+        } else {
+            self.note_event(id, EventClass::Hash, "hexpired", key);
+            self.note_event(id, EventClass::Generic, "del", key);
+        }
+        true
+    }
+
+    /// From now on events of these classes are kept until they are taken; of others, nothing.
+    pub fn listen(&mut self, classes: EventClasses) {
+        self.listening = classes;
+    }
+
+    /// What changes have told since this was last asked, in order.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Notes an event if somebody listens.
+    #[inline]
+    pub(crate) fn note_event(
+        &mut self,
+        database: DatabaseId,
+        class: EventClass,
+        event: &'static str,
+        key: &[u8],
+    ) {
+        if self.listening.has(class) {
+            self.events.push(Event { database, class, event, key: Box::from(key) });
+        }
     }
 
     /// Bytes of memory that all keys and values take, with all overhead. A function of the state: replicas agree.
@@ -181,29 +262,15 @@ impl Keyspace {
     pub fn load_chunk(&mut self, chunk: &[u8]) -> Result<(), BadChunk> {
         let mut reader = Reader::new(chunk)?;
         self.revision = self.revision.max(reader.revision());
-        while let Some(item) = reader.next_item()? {
-            match item {
-                Item::Whole { database, revision, expires_at, key, value } => {
-                    let Value::String(value) = value else {
-                        return Err(BadChunk("a value of a type that isn't kept yet"));
-                    };
-                    let about = About { kind: Kind::String, expires_at, revision, access: 0 };
-                    self.load(database, Record::new(about, key, &value, &[]))?;
+        while let Some((head, body)) = reader.next_item()? {
+            match body {
+                Body::Whole(Value::String(value)) => {
+                    let about = About { kind: Kind::String, ..head.about() };
+                    self.load(head.database, Record::new(about, head.key, &value, &[]))?;
                 }
-                Item::Piece { database, revision, expires_at, key, length, offset, bytes } => {
-                    let position = self.placement.of(key);
-                    let index = self.store_or_new(database);
-                    if self.stores[index].table.get(position, key).is_none() {
-                        let about = About { kind: Kind::String, expires_at, revision, access: 0 };
-                        self.load(database, Record::zeroed(about, key, length))?;
-                    }
-                    let entry = self.stores[index].table.get_mut(position, key);
-                    let record = &mut entry.expect("it was there or has just been put there").record;
-                    if record.revision() != revision || record.value().len() != length {
-                        return Err(BadChunk("pieces of different values of one key"));
-                    }
-                    record.value_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
-                }
+                Body::Whole(value) => self.load_collection(&head, None, value)?,
+                Body::Piece { length, offset, bytes } => self.load_piece(&head, length, offset, bytes)?,
+                Body::Part(part, value) => self.load_collection(&head, Some(part), value)?,
             }
         }
         Ok(())
@@ -214,6 +281,75 @@ impl Keyspace {
         let index = self.store_or_new(database);
         let is_new = self.stores[index].insert_new(position, record);
         if is_new { Ok(()) } else { Err(BadChunk("a key that is there already")) }
+    }
+
+    /// A piece of a long string.
+    fn load_piece(
+        &mut self,
+        head: &Head<'_>,
+        length: usize,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), BadChunk> {
+        let position = self.placement.of(head.key);
+        let index = self.store_or_new(head.database);
+        if self.stores[index].table.get(position, head.key).is_none() {
+            let about = About { kind: Kind::String, ..head.about() };
+            self.load(head.database, Record::zeroed(about, head.key, length))?;
+        }
+        let entry = self.stores[index].table.get_mut(position, head.key);
+        let record = &mut entry.expect("it was there or has just been put there").record;
+        if !head.fits(record, Kind::String) || record.value().len() != length {
+            return Err(OTHER_VALUE);
+        }
+        record.value_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// A collection, or a part of one.
+    fn load_collection(&mut self, head: &Head<'_>, part: Option<Part>, value: Value) -> Result<(), BadChunk> {
+        let position = self.placement.of(head.key);
+        let (order, kind) = (self.placement.members(), value.kind());
+        let index = self.store_or_new(head.database);
+        if self.stores[index].table.get(position, head.key).is_none() {
+            let empty = Collection::empty(kind, order).ok_or(BadChunk("a part of what has no parts"))?;
+            let reference = self.stores[index].keep_collection(empty);
+            let about = About { kind, ..head.about() };
+            let refers = Record::reference_value(reference, Dues::default());
+            self.load(head.database, Record::new(about, head.key, &refers, &[]))?;
+        } else if part.is_none() {
+            return Err(BadChunk("a key that is there already"));
+        }
+        let store = &mut self.stores[index];
+        let entry = store.table.get(position, head.key);
+        let record = &entry.expect("it was there or has just been put there").record;
+        if !head.fits(record, kind) {
+            return Err(OTHER_VALUE);
+        }
+        let (reference, arriving) = (record.reference(), &mut self.arriving);
+        store.change_collection(reference, |collection| match (collection, value, part) {
+            (Collection::List(list), Value::List(elements), Some(part)) => {
+                let name = (head.database, Box::from(head.key));
+                let pieces = arriving.entry(name.clone()).or_default();
+                if pieces.values().sum::<u64>() != list.0.len() as u64 {
+                    return Err(OTHER_VALUE);
+                }
+                let before = pieces.range(..part.offset).map(|(_, count)| *count).sum::<u64>();
+                let count = elements.len() as u64;
+                list.insert_all(before as usize, &elements);
+                let here = list.0.len() as u64;
+                if here > part.total || pieces.insert(part.offset, count).is_some() {
+                    return Err(OTHER_VALUE);
+                }
+                if here == part.total {
+                    arriving.remove(&name);
+                }
+                Ok(())
+            }
+            (collection, value, _) => collection.contents_mut().take_in(value),
+        })?;
+        store.note_dues(position, head.key);
+        Ok(())
     }
 
     /// A number that stands for the whole state: databases, keys, values, deadlines and revisions. Equal states give
@@ -233,9 +369,13 @@ impl Keyspace {
                 hasher.write(record.kind().name().as_bytes());
                 hasher.write(&deadline);
                 hasher.write(&record.revision().to_le_bytes());
-                for bytes in [record.key(), record.value()] {
-                    hasher.write(&(bytes.len() as u64).to_le_bytes());
-                    hasher.write(bytes);
+                digest_bytes(&mut hasher, record.key());
+                match store.table.collection(record) {
+                    Some(collection) => {
+                        hasher.write(&(collection.contents().count() as u64).to_le_bytes());
+                        collection.contents().digest(&mut hasher);
+                    }
+                    None => digest_bytes(&mut hasher, record.value()),
                 }
             }
         }
@@ -280,7 +420,14 @@ impl Keyspace {
                 self.revision
             );
         }
-        Change::new(&mut self.stores[store], self.snapshot.as_mut(), self.revision, now)
+        Change {
+            store: &mut self.stores[store],
+            snapshot: self.snapshot.as_mut(),
+            graveyard: &mut self.graveyard,
+            order: self.placement.members(),
+            revision: self.revision,
+            now,
+        }
     }
 
     /// Deletes all keys of a database. A running snapshot takes over what it hasn't seen, as a whole.
@@ -288,6 +435,7 @@ impl Keyspace {
         let store = &mut self.stores[store];
         let table = std::mem::take(&mut store.table);
         self.graveyard.bury_deadlines(std::mem::take(&mut store.deadlines));
+        self.graveyard.bury_deadlines(std::mem::take(&mut store.field_deadlines));
         store.memory_bytes = 0;
         let unneeded = match &mut self.snapshot {
             Some(snapshot) => snapshot.take_over(store.id, table),

@@ -20,18 +20,18 @@ pub mod lzf;
 /// Redis's encoding of values, for DUMP, RESTORE and snapshots.
 pub mod rdb;
 
-/// The bytes of a snapshot's chunks.
-mod chunk;
 /// The bytes of elements, cheap to copy.
 mod blob;
-/// The persistent tree under all collections.
-mod tree;
+/// The bytes of a snapshot's chunks.
+mod chunk;
 /// Which keys expire when.
 mod deadlines;
 /// What was deleted at once and is freed little by little.
 mod graveyard;
 /// One database, and the few ways in which it changes.
 mod mutators;
+/// How far the writing of a value in parts has come.
+mod part;
 /// Choosing a key by a seed.
 mod pick;
 /// Where an entry stands in the order of all entries.
@@ -44,9 +44,11 @@ mod slot;
 mod snapshot;
 /// The entries of one database, in order.
 mod table;
+/// The persistent tree under all collections.
+mod tree;
 
 pub use crate::chunk::BadChunk;
-pub use crate::keyspace::Keyspace;
+pub use crate::keyspace::{Event, Keyspace};
 pub use crate::view::View;
 
 #[cfg(test)]

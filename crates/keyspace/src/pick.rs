@@ -36,7 +36,7 @@ pub(crate) fn pick(store: &Store, now: UnixMillis, seed: u64) -> Option<&Record>
     // do are left, and are looked for in order.
     match last_deadline {
         Some((at, position)) if at > now => {
-            store.table.group(position).iter().map(|entry| &entry.record).find(|r| r.expires_at() == Some(at))
+            store.table.group(position).iter().map(|entry| &entry.record).find(|r| r.gone_at() == Some(at))
         }
         _ => {
             let is_live = |entry: &&Entry| entry.record.is_live(now);

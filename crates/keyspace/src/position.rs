@@ -81,10 +81,30 @@ impl Placement {
         [first, second]
     }
 
+    /// The order of the members of collections, under the same key.
+    pub(crate) fn members(&self) -> MemberOrder {
+        MemberOrder { key: self.hash_key(), mask: self.mask }
+    }
+
     /// Where `key` stands.
     #[inline]
     pub(crate) fn of(&self, key: &[u8]) -> Position {
         let hash = self.hasher.hash(key) & self.mask;
         Position(u64::from(slot_of(key).number()) << HASH_BITS | hash >> (64 - HASH_BITS))
+    }
+}
+
+/// Computes where members stand in the order of their collection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemberOrder {
+    key: [u64; 2],
+    mask: u64,
+}
+
+impl MemberOrder {
+    /// The hash of a member, of 63 bits: some clients read a scan's cursor into a signed integer.
+    #[inline]
+    pub(crate) fn of(&self, member: &[u8]) -> u64 {
+        (SipHasher13::new_with_keys(self.key[0], self.key[1]).hash(member) & self.mask) >> 1
     }
 }

@@ -8,8 +8,9 @@
 //! | 1 or 4 | length of the key |
 //! | 0 or 8 | when it expires, in milliseconds |
 //! | … | key |
-//! | … | value: a string's bytes. Other kinds will keep here where their value is. |
+//! | … | value: a string's bytes, or where the collection is kept (4 bytes). A hash with fields that expire has 16 more: when all of them have, and when the first does, in milliseconds |
 
+use crate::types::Dues;
 use base::UnixMillis;
 use base::database::Kind;
 
@@ -20,6 +21,11 @@ const LONG_KEY: u8 = 0b0001_0000;
 const REVISION: usize = 1;
 const ACCESS: usize = 9;
 const KEY_LENGTH: usize = 13;
+
+const HASH_CODE: u8 = 4;
+const REFERENCE_BYTES: usize = 4;
+/// No time.
+const NEVER: u64 = u64::MAX;
 
 /// What an allocation costs besides its bytes, and to what it is rounded up, with the usual allocators.
 const ALLOCATION_HEAD: u64 = 8;
@@ -62,6 +68,11 @@ impl Record {
         Self(bytes.into_boxed_slice())
     }
 
+    /// The same record with another value.
+    pub(crate) fn with_value(&self, value: &[u8]) -> Self {
+        Self::new(self.about(), self.key(), value, &[])
+    }
+
     /// Everything but key and value.
     pub(crate) fn about(&self) -> About {
         About {
@@ -96,10 +107,53 @@ impl Record {
             .then(|| UnixMillis(u64::from_le_bytes(self.array(KEY_LENGTH + self.key_length_width()))))
     }
 
+    /// From when it isn't there: when it expires, or, for a hash, when all its fields have.
+    #[inline]
+    pub(crate) fn gone_at(&self) -> Option<UnixMillis> {
+        match (self.expires_at(), self.dues().all) {
+            (Some(own), Some(all)) => Some(own.min(all)),
+            (own, all) => own.or(all),
+        }
+    }
+
     /// Whether it is there at `now`.
     #[inline]
     pub(crate) fn is_live(&self, now: UnixMillis) -> bool {
-        self.expires_at().is_none_or(|at| at > now)
+        self.gone_at().is_none_or(|at| at > now)
+    }
+
+    /// When the fields of a hash expire.
+    #[inline]
+    pub(crate) fn dues(&self) -> Dues {
+        if self.0[0] & KIND != HASH_CODE {
+            return Dues::default();
+        }
+        let Some((_, dues)) = self.value().split_first_chunk::<REFERENCE_BYTES>() else {
+            return Dues::default();
+        };
+        let Some((all, first)) = dues.split_first_chunk::<8>() else { return Dues::default() };
+        let time = |bytes: [u8; 8]| match u64::from_le_bytes(bytes) {
+            NEVER => None,
+            at => Some(UnixMillis(at)),
+        };
+        Dues { all: time(*all), first: first.first_chunk().copied().and_then(time) }
+    }
+
+    /// Where the collection of a key that is no string is kept.
+    #[inline]
+    pub(crate) fn reference(&self) -> u32 {
+        u32::from_le_bytes(*self.value().first_chunk().expect("a collection's record says where it is kept"))
+    }
+
+    /// The value of a record whose collection is kept under this reference.
+    pub(crate) fn reference_value(reference: u32, dues: Dues) -> Vec<u8> {
+        let mut value = reference.to_le_bytes().to_vec();
+        if dues.first.is_some() {
+            for time in [dues.all, dues.first] {
+                value.extend_from_slice(&time.map_or(NEVER, |at| at.0).to_le_bytes());
+            }
+        }
+        value
     }
 
     /// The key.
@@ -159,12 +213,12 @@ impl Record {
         true
     }
 
-    /// What the key costs in memory, all told. Depends on nothing but the record, so that replicas agree.
+    /// What the key costs in memory, all told but for a collection. Depends on nothing but the record, so that replicas agree.
     #[inline]
     pub(crate) fn cost(&self) -> u64 {
         let bytes = (self.0.len() as u64 + ALLOCATION_HEAD).next_multiple_of(ALLOCATION_STEP);
-        let deadline = if self.0[0] & VOLATILE == 0 { 0 } else { DEADLINE_BYTES };
-        bytes.max(2 * ALLOCATION_STEP) + PLACE_BYTES + deadline
+        let deadlines = u64::from(self.gone_at().is_some()) + u64::from(self.dues().first.is_some());
+        bytes.max(2 * ALLOCATION_STEP) + PLACE_BYTES + deadlines * DEADLINE_BYTES
     }
 
     #[inline]
@@ -220,7 +274,7 @@ fn code_of(kind: Kind) -> u8 {
         Kind::List => 1,
         Kind::Set => 2,
         Kind::SortedSet => 3,
-        Kind::Hash => 4,
+        Kind::Hash => HASH_CODE,
         Kind::Stream => 5,
     }
 }

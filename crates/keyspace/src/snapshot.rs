@@ -1,16 +1,19 @@
 //! A snapshot under way. It fixes the state at one revision and walks it in the order of entries, a chunk at a time,
 //! while the shard goes on: an entry that changes before the walk has reached it is handed over as it was. What is
-//! newer than the snapshot's revision isn't in it. Nothing is copied, except a string that is written into in place;
-//! what was handed over takes memory until the next chunk.
+//! newer than the snapshot's revision isn't in it. Nothing is copied, except a string that is written into in place: of a
+//! collection the snapshot holds the old version, which shares with the new one all that hasn't changed. What was handed
+//! over takes memory until the next chunk.
 //!
 //! A long value is written in pieces, so that a chunk stays near its budget and no chunk takes long.
 
 use crate::chunk::Writer;
 use crate::graveyard::Graveyard;
 use crate::mutators::Store;
+use crate::part::Cursor;
 use crate::position::Position;
 use crate::record::Record;
 use crate::table::Table;
+use crate::types::Collection;
 use base::DatabaseId;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -26,10 +29,26 @@ pub(crate) struct Snapshot {
     /// Databases that were emptied before the walk was through with them, as they were.
     taken_over: BTreeMap<DatabaseId, Table>,
     /// Records that changed before the walk reached them, and how much of their values is written.
-    kept: VecDeque<(DatabaseId, Record, usize)>,
+    kept: VecDeque<Kept>,
     kept_bytes: u64,
     /// Long values in the tables that the walk has reached, and how much of each is written.
-    long: BTreeMap<(DatabaseId, Position, Box<[u8]>), usize>,
+    long: BTreeMap<(DatabaseId, Position, Box<[u8]>), Cursor>,
+}
+
+/// A record that was handed over, with its collection.
+#[derive(Debug)]
+struct Kept {
+    database: DatabaseId,
+    record: Record,
+    collection: Option<Collection>,
+    written: Cursor,
+}
+
+impl Kept {
+    /// What it takes that nothing else does, at most. What a collection shares with its newer version isn't known.
+    fn cost(&self) -> u64 {
+        self.record.cost() + self.collection.as_ref().map_or(0, Collection::cost)
+    }
 }
 
 impl Snapshot {
@@ -63,15 +82,22 @@ impl Snapshot {
                 || (!self.long.is_empty() && self.long.contains_key(&long_key(database, position, record))))
     }
 
-    /// Takes a record that is owed and has left its table, or been changed there.
-    pub(crate) fn keep(&mut self, database: DatabaseId, position: Position, record: Record) {
+    /// Takes a record that is owed and has left its table, or been changed there, with its collection as it was.
+    pub(crate) fn keep(
+        &mut self,
+        database: DatabaseId,
+        position: Position,
+        record: Record,
+        collection: Option<Collection>,
+    ) {
         let written = if self.long.is_empty() {
             None
         } else {
             self.long.remove(&long_key(database, position, &record))
         };
-        self.kept_bytes += record.cost();
-        self.kept.push_back((database, record, written.unwrap_or(0)));
+        let kept = Kept { database, record, collection, written: written.unwrap_or_default() };
+        self.kept_bytes += kept.cost();
+        self.kept.push_back(kept);
     }
 
     /// Takes the table of a database that is emptied, or gives it back if it isn't needed.
@@ -94,7 +120,9 @@ impl Snapshot {
         budget_bytes: usize,
     ) -> Option<Vec<u8>> {
         let mut chunk = Writer::new(self.revision, budget_bytes);
-        while !chunk.is_full() && (self.write_kept(&mut chunk) || self.write_long(stores, &mut chunk)) {}
+        while !chunk.is_full()
+            && (self.write_kept(graveyard, &mut chunk) || self.write_long(stores, &mut chunk))
+        {}
         while !chunk.is_full() && self.walk(stores, graveyard, &mut chunk) {
             while !chunk.is_full() && self.write_long(stores, &mut chunk) {}
         }
@@ -102,12 +130,16 @@ impl Snapshot {
     }
 
     /// Writes one record that was handed over, or a piece of it; whether there was one.
-    fn write_kept(&mut self, chunk: &mut Writer) -> bool {
-        let Some((database, record, written)) = self.kept.front_mut() else { return false };
-        *written = write(chunk, *database, record, *written);
-        if *written >= record.value().len() {
-            self.kept_bytes -= record.cost();
-            self.kept.pop_front();
+    fn write_kept(&mut self, graveyard: &mut Graveyard, chunk: &mut Writer) -> bool {
+        let Some(kept) = self.kept.front_mut() else { return false };
+        if let Some(next) = write(chunk, kept.database, &kept.record, kept.collection.as_ref(), kept.written)
+        {
+            kept.written = next;
+        } else if let Some(kept) = self.kept.pop_front() {
+            self.kept_bytes -= kept.cost();
+            if let Some(collection) = kept.collection {
+                collection.retire(graveyard);
+            }
         }
         true
     }
@@ -116,14 +148,12 @@ impl Snapshot {
     fn write_long(&mut self, stores: &[Store], chunk: &mut Writer) -> bool {
         let Some(first) = self.long.first_entry() else { return false };
         let (database, position, key) = first.key();
-        let table = table_of(stores, &self.taken_over, *database);
-        let entry = table.and_then(|table| table.get(*position, key));
+        let table = table_of(stores, &self.taken_over, *database).expect("a long value is in a table");
+        let entry = table.get(*position, key);
         let record = &entry.expect("a long value that changed was handed over").record;
-        let written = write(chunk, *database, record, *first.get());
-        if written >= record.value().len() {
-            first.remove();
-        } else {
-            *first.into_mut() = written;
+        match write(chunk, *database, record, table.collection(record), *first.get()) {
+            Some(next) => *first.into_mut() = next,
+            None => _ = first.remove(),
         }
         true
     }
@@ -152,10 +182,11 @@ impl Snapshot {
             if entry.record.revision() > self.revision {
                 continue;
             }
-            if entry.record.value().len() > WHOLE_BYTES_MAX {
-                self.long.insert(long_key(database, entry.position, &entry.record), 0);
+            let collection = table.collection(&entry.record);
+            if is_long(&entry.record, collection) {
+                self.long.insert(long_key(database, entry.position, &entry.record), Cursor::default());
             } else {
-                write(chunk, database, &entry.record, 0);
+                write(chunk, database, &entry.record, collection, Cursor::default());
             }
         }
         self.next = match last {
@@ -178,6 +209,9 @@ impl Snapshot {
         for table in self.taken_over.into_values() {
             graveyard.bury_table(table);
         }
+        for collection in self.kept.into_iter().filter_map(|kept| kept.collection) {
+            collection.retire(graveyard);
+        }
     }
 }
 
@@ -196,14 +230,37 @@ fn table_of<'a>(
     })
 }
 
-/// Writes a record, or a piece of it from `written` on; answers how much of its value is written then.
-fn write(chunk: &mut Writer, database: DatabaseId, record: &Record, written: usize) -> usize {
-    let length = record.value().len();
-    if length <= WHOLE_BYTES_MAX {
-        chunk.whole(database, record);
-        return length;
+/// Whether a value is written in pieces.
+fn is_long(record: &Record, collection: Option<&Collection>) -> bool {
+    let bytes = collection.map_or(record.value().len() as u64, Collection::cost);
+    bytes > WHOLE_BYTES_MAX as u64
+}
+
+/// Writes a record, or a piece of it from `written` on; where to go on, unless all is written.
+fn write(
+    chunk: &mut Writer,
+    database: DatabaseId,
+    record: &Record,
+    collection: Option<&Collection>,
+    written: Cursor,
+) -> Option<Cursor> {
+    let is_long = is_long(record, collection);
+    let budget_bytes = chunk.room().max(WHOLE_BYTES_MAX);
+    match collection {
+        Some(collection) if is_long => chunk.part(database, record, collection, written, budget_bytes),
+        Some(collection) => {
+            chunk.collection(database, record, collection);
+            None
+        }
+        None if is_long => {
+            let length = record.value().len();
+            let end = length.min(written.rank + budget_bytes);
+            chunk.piece(database, record, written.rank, end);
+            (end < length).then_some(Cursor { rank: end, ..written })
+        }
+        None => {
+            chunk.whole(database, record);
+            None
+        }
     }
-    let end = length.min(written + chunk.room().max(WHOLE_BYTES_MAX));
-    chunk.piece(database, record, written, end);
-    end
 }

@@ -2,7 +2,10 @@
 //! that has a part of them pays for that part.
 
 use crate::position::Position;
+use crate::record::Record;
 use crate::slot::{Entry, Locus, Slot};
+use crate::types::{Collection, Collections};
+use base::database::Kind;
 
 const PAGES: usize = 64;
 const SLOTS: usize = base::Slot::COUNT as usize / PAGES;
@@ -13,6 +16,8 @@ pub(crate) struct Table {
     /// Empty, or one for each page number.
     pages: Vec<Option<Box<Page>>>,
     len: u64,
+    /// What the records of keys that aren't strings refer to.
+    pub(crate) collections: Collections,
 }
 
 #[derive(Debug)]
@@ -116,6 +121,18 @@ impl Table {
         &[]
     }
 
+    /// What a record of this table holds, if it is no string.
+    #[inline]
+    pub(crate) fn collection(&self, record: &Record) -> Option<&Collection> {
+        (record.kind() != Kind::String).then(|| self.collections.get(record.reference()))
+    }
+
+    /// What a record costs, with its collection.
+    #[inline]
+    pub(crate) fn cost(&self, record: &Record) -> u64 {
+        record.cost() + self.collection(record).map_or(0, Collection::cost)
+    }
+
     /// The entries that stand at exactly this position.
     pub(crate) fn group(&self, position: Position) -> &[Entry] {
         let slice = self.slot(position).map_or(&[][..], |slot| slot.slice_from(position));
@@ -175,7 +192,7 @@ impl Table {
             }
             self.pages.pop();
         }
-        false
+        self.collections.bury(left)
     }
 
     /// Panics if the order, the shape or the counts are broken.

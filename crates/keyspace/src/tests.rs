@@ -1,8 +1,10 @@
 //! What a shard promises, checked against a map that keeps none of its cleverness.
 
+mod collections;
 mod faults;
 mod model;
 mod order;
+mod types;
 
 use crate::Keyspace;
 use base::database::{Database, Expiry, Kind, ScanPosition};

@@ -268,7 +268,10 @@ impl<T: Element> Tree<T> {
         }
         let mut before: Option<&T> = None;
         for element in self.iter() {
-            base::invariant!("elements are in order", before.is_none_or(|before| is_ordered(before, element)));
+            base::invariant!(
+                "elements are in order",
+                before.is_none_or(|before| is_ordered(before, element))
+            );
             before = Some(element);
         }
     }

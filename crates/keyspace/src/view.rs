@@ -2,11 +2,12 @@
 //! mutators.
 
 use crate::keyspace::Keyspace;
-use crate::mutators::{Store, access_second};
+use crate::mutators::{Change, Store, access_second};
 use crate::pick::pick;
 use crate::position::Position;
 use crate::rdb::{self, Value};
 use crate::record::Record;
+use crate::types::Collection;
 use base::database::{BadDump, Database, EventClass, Expiry, Facts, Kind, ScanPosition, WrongType};
 use base::{DatabaseId, UnixMillis};
 use bytes::Bytes;
@@ -46,6 +47,21 @@ impl<'a> View<'a> {
     }
 }
 
+impl View<'_> {
+    /// Where `key` stands, and everything that a mutator needs.
+    pub(crate) fn change(&mut self, key: &[u8]) -> (Position, Change<'_>) {
+        (self.keyspace.placement.of(key), self.keyspace.change(self.store, self.now))
+    }
+
+    /// The collection under `key`, if it is there.
+    pub(crate) fn collection(&self, key: &[u8]) -> Result<Option<&Collection>, WrongType> {
+        match self.live(key) {
+            None => Ok(None),
+            Some(record) => self.store().table.collection(record).map(Some).ok_or(WrongType),
+        }
+    }
+}
+
 impl Database for View<'_> {
     fn now(&self) -> UnixMillis {
         self.now
@@ -77,12 +93,13 @@ impl Database for View<'_> {
         };
         Some(Facts {
             kind: record.kind(),
-            encoding: match record.value() {
-                value if rdb::integer(value).is_some() => "int",
-                value if value.len() <= EMBEDDED_BYTES_MAX => "embstr",
+            encoding: match (self.store().table.collection(record), record.value()) {
+                (Some(collection), _) => collection.contents().encoding(),
+                (None, value) if rdb::integer(value).is_some() => "int",
+                (None, value) if value.len() <= EMBEDDED_BYTES_MAX => "embstr",
                 _ => "raw",
             },
-            memory_bytes: record.cost(),
+            memory_bytes: self.store().table.cost(record),
             idle_ms: u64::from(idle_s) * 1000,
             revision: record.revision(),
         })
@@ -124,7 +141,11 @@ impl Database for View<'_> {
     }
 
     fn dump(&self, key: &[u8]) -> Option<Bytes> {
-        self.live(key).map(|record| Bytes::from(rdb::dump_string(record.value())))
+        let record = self.live(key)?;
+        Some(Bytes::from(match self.store().table.collection(record) {
+            Some(collection) => rdb::write_dump(&collection.value()),
+            None => rdb::dump_string(record.value()),
+        }))
     }
 
     fn put_string(&mut self, key: &[u8], value: &[u8], expiry: Expiry) {
@@ -182,9 +203,11 @@ impl Database for View<'_> {
         }
         let mut change = self.keyspace.change(self.store, self.now);
         if is_there {
-            change.put_renamed(old, from, new, to);
+            change.rename(old, from, new, to);
+        } else {
+            change.remove(old, from);
         }
-        change.remove(old, from)
+        is_there
     }
 
     fn copy(&mut self, from: &[u8], into: DatabaseId, to: &[u8]) -> bool {
@@ -193,11 +216,17 @@ impl Database for View<'_> {
         if from == to && into == self.store().id {
             return true;
         }
-        let (kind, value, expires_at) = (record.kind(), record.value().to_vec(), record.expires_at());
+        let expires_at = record.expires_at();
+        let collection = self.store().table.collection(record).cloned();
+        let value = if collection.is_none() { record.value().to_vec() } else { Vec::new() };
         let own = self.store().id;
         let target = self.keyspace.store_or_new(into);
         self.store = self.keyspace.store(own).expect("a view's database is there");
-        self.keyspace.change(target, self.now).put_copy(new, to, kind, &value, expires_at);
+        let mut change = self.keyspace.change(target, self.now);
+        match collection {
+            Some(collection) => change.put_collection(new, to, collection, expires_at),
+            None => change.put_copy(new, to, &value, expires_at),
+        }
         true
     }
 
@@ -210,9 +239,15 @@ impl Database for View<'_> {
     }
 
     fn restore(&mut self, key: &[u8], dump: &[u8], expiry: Expiry) -> Result<(), BadDump> {
-        let Ok(Value::String(value)) = rdb::read_dump(dump) else { return Err(BadDump) };
-        let expiry = if expiry == Expiry::Keep { Expiry::Clear } else { expiry };
-        self.put_string(key, &value, expiry);
+        let value = rdb::read_dump(dump).map_err(|_| BadDump)?;
+        let expires_at = if let Expiry::At(at) = expiry { Some(at) } else { None };
+        if let Value::String(value) = value {
+            self.put_string(key, &value, expires_at.map_or(Expiry::Clear, Expiry::At));
+            return Ok(());
+        }
+        let collection = Collection::of_value(value, self.keyspace.placement.members()).ok_or(BadDump)?;
+        let (position, mut change) = self.change(key);
+        change.put_collection(position, key, collection, expires_at);
         Ok(())
     }
 
@@ -220,7 +255,8 @@ impl Database for View<'_> {
         self.keyspace.clear(self.store);
     }
 
-    fn notify(&mut self, _class: EventClass, _event: &'static str, _key: &[u8]) {
-        // Nobody can listen yet.
+    fn notify(&mut self, class: EventClass, event: &'static str, key: &[u8]) {
+        let database = self.store().id;
+        self.keyspace.note_event(database, class, event, key);
     }
 }

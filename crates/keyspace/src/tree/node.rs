@@ -233,9 +233,8 @@ impl<T: Element> Child<T> {
             Node::Leaf(mut elements) => {
                 let right = elements.split_off(rank);
                 elements.shrink_to_fit();
-                let tree = |elements: Vec<T>| Tree {
-                    root: (!elements.is_empty()).then(|| Child::leaf(elements)),
-                };
+                let tree =
+                    |elements: Vec<T>| Tree { root: (!elements.is_empty()).then(|| Child::leaf(elements)) };
                 (tree(elements), tree(right))
             }
             Node::Inner(mut children) => {
@@ -337,12 +336,18 @@ impl<T: Element> Child<T> {
         let (len, bytes, first) = match &*self.node {
             Node::Leaf(elements) => {
                 base::invariant!("a leaf isn't too full", elements.len() <= LEAF_MAX);
-                base::invariant!("a leaf is full enough", elements.len() >= if is_root { 1 } else { LEAF_MIN });
+                base::invariant!(
+                    "a leaf is full enough",
+                    elements.len() >= if is_root { 1 } else { LEAF_MIN }
+                );
                 (elements.len(), elements.iter().map(T::bytes).sum::<u64>(), elements[0].key())
             }
             Node::Inner(children) => {
                 base::invariant!("a node isn't too full", children.len() <= INNER_MAX);
-                base::invariant!("a node is full enough", children.len() >= if is_root { 2 } else { INNER_MIN });
+                base::invariant!(
+                    "a node is full enough",
+                    children.len() >= if is_root { 2 } else { INNER_MIN }
+                );
                 let height = children[0].height();
                 for child in children {
                     base::invariant!("all leaves are equally far from the root", child.height() == height);
@@ -404,7 +409,7 @@ fn insert<T>(all: &mut Vec<T>, index: usize, new: T) {
 impl<T: Element> Tree<T> {
     /// How many nodes two trees share.
     pub(super) fn shares_with(&self, other: &Self) -> usize {
-        fn nodes<'a, T: Element>(child: &'a Child<T>, all: &mut Vec<*const Node<T>>) {
+        fn nodes<T: Element>(child: &Child<T>, all: &mut Vec<*const Node<T>>) {
             all.push(Arc::as_ptr(&child.node));
             if let Node::Inner(children) = &*child.node {
                 children.iter().for_each(|child| nodes(child, all));

@@ -8,7 +8,7 @@ use base::{Duration, GroupId};
 use bytes::Bytes;
 use raft::Input as RaftInput;
 use std::collections::BTreeMap;
-use storage::{DiskCompletion, Failure, Token, WriteError};
+use storage::{DiskCompletion, Failure, ReadError, Token, WriteError};
 
 /// How often what has no moment of its own is looked at.
 const TICK: Duration = Duration::from_millis(25);
@@ -54,6 +54,13 @@ impl Node {
             }
             DiskCompletion::Entries { token, entries, .. } => self.disk_read(token, Some(entries), None),
             DiskCompletion::Chunk { token, bytes, .. } => self.disk_read(token, None, Some(bytes)),
+            DiskCompletion::Found { token, numbers } => {
+                let found = self.hub.disk_reads.remove(&token);
+                let Some(DiskRead::Find(group)) = found else { return };
+                if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
+                    replica.pieces_found(&mut self.hub, token, &numbers);
+                }
+            }
             DiskCompletion::Failed { token, failure } => self.disk_failed(token, failure),
         }
     }
@@ -61,22 +68,33 @@ impl Node {
     fn disk_read(&mut self, token: Token, entries: Option<Vec<base::Entry>>, bytes: Option<Bytes>) {
         match self.hub.disk_reads.remove(&token) {
             Some(DiskRead::Piece { to, name }) => self.hub.send(to, &PeerMessage::Chunk { name, bytes }),
-            Some(DiskRead::Load(group)) => self.loaded(group, bytes),
+            Some(DiskRead::Load(group)) => self.loaded(group, token, bytes),
             Some(DiskRead::Entries(group, first)) => {
                 if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
                     let entries = entries.unwrap_or_default();
                     replica.step(&mut self.hub, RaftInput::EntriesLoaded { first, entries });
                 }
             }
-            None => {}
+            Some(DiskRead::Find(_)) | None => {}
         }
     }
 
     fn disk_failed(&mut self, token: Token, failure: Failure) {
         match failure {
             Failure::Read(error) => {
-                self.hub.note(Level::Warn, format!("reading from the disk failed: {error}"));
+                let piece = match self.hub.disk_reads.get(&token) {
+                    Some(DiskRead::Piece { name, .. }) => Some(*name),
+                    _ => None,
+                };
+                // Whoever fetches a snapshot asks around for it.
+                if piece.is_none() || error != ReadError::Absent {
+                    self.hub.note(Level::Warn, format!("reading from the disk failed: {error}"));
+                }
                 self.disk_read(token, None, None);
+                let Some(name) = piece.filter(|_| error != ReadError::Absent) else { return };
+                if let Some(replica) = self.replicas.get_mut(name.group.0 as usize).and_then(Copy::live) {
+                    replica.piece_rotten(&mut self.hub, name);
+                }
             }
             Failure::Write(error @ WriteError::Full(_)) => {
                 if self.hub.disk.found_full(token, self.hub.now) {
@@ -111,14 +129,16 @@ impl Node {
         let stopping = self.stopping.is_some() || self.hub.clock_off;
         self.tend_snapshots();
         for at in 0..self.replicas.len() {
+            let wanted = placements.get(&GroupId(at as u32));
+            self.go_on_loading(GroupId(at as u32), |load, hub| load.tend(hub, wanted));
             let Some(replica) = self.replicas[at].live() else { continue };
-            replica.tend_install(&mut self.hub);
+            replica.tend_install(&mut self.hub, wanted);
             replica.tend_cache(&self.hub.config);
             replica.time_out(&mut self.hub);
             replica.tend_waitlist(&mut self.hub);
             if stopping {
                 replica.hand_over(&mut self.hub);
-            } else if let Some(wanted) = placements.get(&replica.group) {
+            } else if let Some(wanted) = wanted {
                 replica.tend_members(&mut self.hub, wanted);
                 replica.tend_leadership(&mut self.hub, wanted, SETTLE);
             }

@@ -125,8 +125,10 @@ pub enum DiskRead {
         /// The piece.
         name: ChunkName,
     },
-    /// A group starts from its snapshot.
+    /// A group loads its snapshot.
     Load(GroupId),
+    /// A group looks for pieces of a snapshot that it has begun to fetch.
+    Find(GroupId),
     /// A group's leader needs old entries, from this one on.
     Entries(GroupId, Index),
 }

@@ -17,16 +17,22 @@ pub mod broadcast;
 pub mod clients;
 /// Writes to the disk, in their order, also over a full disk.
 pub mod disk;
+/// Pieces of a snapshot, from whoever has them.
+mod fetch;
 /// Where clients' commands come in and find their way.
 pub mod gateway;
 /// What the disk answers, what time brings, and the end.
 mod house;
 /// What all parts share.
 pub mod hub;
+/// Fetching a snapshot, and mending the one that is here.
+mod install;
 /// Becoming a member.
 mod joining;
 /// Forwarding to a group's leader, in order, each write once.
 pub mod lanes;
+/// From a snapshot on the disk to a group's state.
+mod load;
 /// The node looks at itself.
 pub mod look;
 /// What it does: a group's state machine.
@@ -57,7 +63,7 @@ pub mod start;
 pub mod subscriptions;
 /// MULTI, EXEC, WATCH: commands that take effect together.
 pub mod transactions;
-/// Snapshots on the move.
+/// Taking snapshots, and serving their pieces.
 pub mod transfer;
 /// Who waits at a leader, and for what.
 pub mod waitlist;

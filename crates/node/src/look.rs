@@ -39,7 +39,7 @@ impl Node {
                 leads: replica.raft.is_leader(),
                 last: replica.raft.last_index(),
                 committed: replica.raft.commit_index(),
-                applied: replica.machine.applied,
+                applied: replica.applied(),
             });
         }
     }
@@ -99,7 +99,7 @@ impl Node {
             leads: own.raft.is_leader(),
             last: own.raft.last_index(),
             committed: own.raft.commit_index(),
-            applied: own.machine.applied,
+            applied: own.applied(),
             keys: own
                 .machine
                 .keyspace()

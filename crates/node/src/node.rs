@@ -4,7 +4,7 @@
 use crate::api::{Config, Effect, Input, JoinRequest, Level, Machine as MachineFacts, PeerAddress};
 use crate::blocking::Blocked;
 use crate::broadcast::Broadcasts;
-use crate::hub::{DiskRead, Hub};
+use crate::hub::Hub;
 use crate::joining::Decided;
 use crate::lanes::Lane;
 use crate::machine::State;
@@ -18,7 +18,7 @@ use base::database::ScanPosition;
 use base::{Core, DatabaseId, GroupId, Index, NodeId, Outbox, SessionId, Slot, Time, UnixMillis};
 use routing::SlotMap;
 use std::collections::{BTreeMap, BTreeSet};
-use storage::{DiskRequest, Recovery, SnapshotId};
+use storage::Recovery;
 
 /// One member of a cluster: its copies of groups, its clients, its links.
 #[derive(Debug)]
@@ -474,11 +474,5 @@ impl Node {
         live.filter(|replica| !matches!(replica.machine.state, State::Blank))
             .map(|replica| (replica.group, replica.machine.applied, replica.machine.digest()))
             .collect()
-    }
-
-    pub(crate) fn read_chunk(&mut self, group: GroupId, snapshot: SnapshotId, number: u32) {
-        let token = self.hub.disk_token();
-        self.hub.disk_reads.insert(token, DiskRead::Load(group));
-        self.hub.out.push(Effect::Disk(DiskRequest::ReadChunk { token, group, snapshot, number }));
     }
 }

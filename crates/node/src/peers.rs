@@ -122,14 +122,11 @@ impl Node {
             PeerMessage::ChunkRequest(name) => {
                 if let Some(replica) = self.replicas.get_mut(name.group.0 as usize).and_then(Copy::live) {
                     replica.piece_served_at = self.hub.now;
-                    serve_piece(&mut self.hub, from, name);
                 }
+                // What the disk has is as good from a copy that is still loading.
+                serve_piece(&mut self.hub, from, name);
             }
-            PeerMessage::Chunk { name, bytes } => {
-                if let Some(replica) = self.replicas.get_mut(name.group.0 as usize).and_then(Copy::live) {
-                    replica.piece_arrived(&mut self.hub, name, bytes);
-                }
-            }
+            PeerMessage::Chunk { name, bytes } => self.piece_arrived(from, name, bytes),
             PeerMessage::Removed { group, replica } => self.removed(group, replica),
             PeerMessage::StillMember { group, replica } if replica.node == from => {
                 if self.excludes(group, replica) {

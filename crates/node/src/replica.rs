@@ -5,11 +5,13 @@
 //! a round of asking where there is none. A read behind a write of its own lane waits for that write.
 
 use crate::blocking::is_nothing;
+use crate::fetch::Fetch;
 use crate::hub::{Hub, Verdict, Waiter, Work};
+use crate::install::{Install, Partial};
 use crate::machine::{Machine, Outcome};
 use crate::op::{BatchReader, BatchWriter, Op, Provenance, decode_op, encode_op};
 use crate::serve::Served;
-use crate::transfer::{Install, Taking};
+use crate::transfer::Taking;
 use crate::waitlist::Waitlist;
 use crate::wire::PeerMessage;
 use base::{
@@ -18,7 +20,7 @@ use base::{
 use bytes::Bytes;
 use raft::{Effect, Input, Raft, ReadRefusal};
 use std::collections::{BTreeMap, VecDeque};
-use storage::Op as DiskOp;
+use storage::{Op as DiskOp, SnapshotRecord};
 
 /// A batch is proposed before the next flush once it is this large.
 const BATCH_BYTES: usize = 1 << 20;
@@ -65,8 +67,16 @@ pub struct Replica {
     pub(crate) taking: Option<Taking>,
     /// A snapshot that is being fetched.
     pub(crate) install: Option<Install>,
-    /// The newest durable snapshot's size.
+    /// Pieces on the disk of one that isn't being fetched at the moment.
+    pub(crate) partial: Option<Partial>,
+    /// The newest durable snapshot; without pieces if there is none yet.
+    pub(crate) snapshot: SnapshotRecord,
+    /// Its size.
     pub(crate) snapshot_bytes: u64,
+    /// Pieces of it that have rotted and are fetched from others.
+    pub(crate) mending: Option<Fetch>,
+    /// Whether pieces of it have rotted that nobody else has.
+    pub(crate) snapshot_rotten: bool,
     /// Whether a membership that was applied here had this copy in it.
     pub(crate) was_member: bool,
     /// When it last began to hand leadership to whom it is meant for.
@@ -124,7 +134,11 @@ impl Replica {
             log_bytes: 0,
             taking: None,
             install: None,
+            partial: None,
+            snapshot: SnapshotRecord::default(),
             snapshot_bytes: 0,
+            mending: None,
+            snapshot_rotten: false,
             was_member: false,
             handed_at: Time::ZERO,
             rests_until: Time::ZERO,
@@ -142,6 +156,11 @@ impl Replica {
     #[inline]
     pub fn serves(&self) -> bool {
         self.raft.is_leader() && self.serving_term == self.raft.term()
+    }
+
+    /// How far its state has come, or had come before a newer one began to be loaded in its place.
+    pub fn applied(&self) -> Index {
+        if self.is_loading() { self.raft.applied_index() } else { self.machine.applied }
     }
 
     /// Whether nothing that was proposed waits to be applied.
@@ -616,7 +635,7 @@ impl Replica {
         }
         base::invariant!(
             "a group's machine has applied what its Raft says",
-            self.machine.applied == self.raft.applied_index() || self.install.is_some(),
+            self.machine.applied == self.raft.applied_index() || self.is_loading(),
             "{}: {:?} {:?}",
             self.group,
             self.machine.applied,

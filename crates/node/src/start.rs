@@ -3,6 +3,8 @@
 
 use crate::api::{Config, Level};
 use crate::hub::Waiter;
+use crate::install::Partial;
+use crate::load::Load;
 use crate::machine::{Machine, State};
 use crate::meta::{Meta, MetaCommand};
 use crate::node::{Copy, Node};
@@ -19,11 +21,9 @@ use storage::{ChunkInfo, Identity, Op as DiskOp, RecoveredGroup, SnapshotId, Sna
 /// A copy whose snapshot is being read from the disk.
 #[derive(Debug)]
 pub struct Loading {
-    id: ReplicaId,
+    pub(crate) id: ReplicaId,
     recovered: RecoveredGroup,
-    record: SnapshotRecord,
-    next: u32,
-    machine: Option<Machine>,
+    pub(crate) load: Load,
 }
 
 impl Node {
@@ -67,10 +67,9 @@ impl Node {
             }
             match recovered.snapshot.take() {
                 Some(record) => {
-                    let loading = Loading { id, recovered, record, next: 0, machine: None };
-                    let first = loading.record.id();
+                    let load = Load::begin(&mut self.hub, group, record);
+                    let loading = Loading { id, recovered, load };
                     self.replicas[group.0 as usize] = Copy::Loading(Box::new(loading));
-                    self.read_chunk(group, first, 0);
                 }
                 None => self.enliven_loaded(
                     group,
@@ -85,7 +84,7 @@ impl Node {
 
     /// What can't be trusted doesn't take part: meta is asked for a new copy in its place. What is on the disk stays there
     /// until that one comes; if there is no other copy, meta refuses, and a person must decide.
-    fn replace_damaged(&mut self, group: GroupId, id: ReplicaId, why: &str) {
+    pub(crate) fn replace_damaged(&mut self, group: GroupId, id: ReplicaId, why: &str) {
         self.hub.note(
             Level::Error,
             format!(
@@ -131,38 +130,14 @@ impl Node {
         }
     }
 
-    /// A piece of a snapshot was read; `None` if it couldn't be.
-    pub(crate) fn loaded(&mut self, group: GroupId, bytes: Option<Bytes>) {
-        let Some(Copy::Loading(loading)) = self.replicas.get_mut(group.0 as usize) else { return };
-        let read = match (bytes, &mut loading.machine) {
-            (None, _) => Err("a piece of its snapshot can't be read".to_string()),
-            (Some(bytes), None) => match Machine::from_header(bytes) {
-                Ok(machine) => {
-                    loading.machine = Some(machine);
-                    Ok(())
-                }
-                Err(error) => Err(error.to_string()),
-            },
-            (Some(bytes), Some(machine)) => machine.load_chunk(&bytes).map_err(|error| error.to_string()),
-        };
-        if let Err(why) = read {
-            let id = loading.id;
-            self.replace_damaged(group, id, &why);
-            return;
-        }
-        loading.next += 1;
-        if (loading.next as usize) < loading.record.chunks.len() {
-            let (id, next) = (loading.record.id(), loading.next);
-            self.read_chunk(group, id, next);
-            return;
-        }
+    /// The snapshot of a copy is loaded: it takes part from now on.
+    pub(crate) fn finish_loading(&mut self, group: GroupId, machine: Machine) {
         let Copy::Loading(loading) = std::mem::replace(&mut self.replicas[group.0 as usize], Copy::None)
         else {
             return;
         };
-        let Loading { id, recovered, record, machine, .. } = *loading;
-        let machine = machine.expect("a snapshot's first piece was loaded");
-        self.enliven_loaded(group, id, recovered, record, machine);
+        let Loading { id, recovered, load } = *loading;
+        self.enliven_loaded(group, id, recovered, load.record().clone(), machine);
     }
 
     fn enliven_loaded(
@@ -191,7 +166,8 @@ impl Node {
         let mut replica = Replica::new(group, raft, machine);
         replica.log_bytes = log_bytes;
         replica.applied_term = record.term;
-        replica.snapshot_bytes = record.chunks.iter().map(|chunk| chunk.bytes).sum();
+        replica.partial = recovered.partial.map(|id| Partial { id, since: self.hub.now });
+        replica.set_snapshot(record);
         self.enliven(replica);
     }
 

@@ -64,10 +64,12 @@ fn a_copy_that_lost_its_state_never_comes_back_under_its_name() {
     let group = GroupId(1);
     let before = copy_of(&world, 3, group).expect("node 3 has a copy");
     world.crash(3);
-    let disk = &world.member(3).disk;
-    let names = disk.names();
+    let names = world.member(3).disk.names();
     let name = names.iter().find(|name| name.starts_with("snapshot-1-")).expect("a copy came by snapshot");
-    assert!(disk.rot(name, 70, 0xff));
+    // Where it came from it has rotted, too, so that nobody can mend it.
+    for node in 1..=3 {
+        world.member(node).disk.rot(name, 70, 0xff);
+    }
     // Nobody can give it a new name yet, and the old leader still calls it by its old one.
     world.isolate(3);
     world.restart(3);

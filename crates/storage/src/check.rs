@@ -128,7 +128,7 @@ fn unreadable_chunks<D: Disk>(disk: &D, group: GroupId, record: &crate::op::Snap
     };
     let Ok(table) = ChunkTable::read(&file, group, record.id()) else { return record.chunks.len().max(1) };
     let good = |number: usize| {
-        let located = table.get(number as u32).filter(|located| located.info == record.chunks[number]);
+        let located = table.find(number as u32, &record.chunks[number]);
         located.is_some_and(|located| matches!(snapshot::read_chunk(&file, located), Ok(Some(_))))
     };
     (0..record.chunks.len()).filter(|number| !good(*number)).count()

@@ -138,8 +138,7 @@ impl std::error::Error for WriteError {}
 pub enum ReadError {
     /// It isn't here: never was, or a newer snapshot has taken its place.
     Absent,
-    /// It was here and no disk gives it back as it was written. The replica can't be trusted any more and must come
-    /// back as a new one.
+    /// It was here and no disk gives it back as it was written. What of it other copies don't have is lost to this one.
     Corrupt(String),
 }
 

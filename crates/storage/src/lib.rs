@@ -14,6 +14,8 @@
 mod batch;
 /// Verifies a stopped node's directories.
 pub mod check;
+/// The chunks of snapshots: written, found again, read, mended.
+mod chunks;
 /// What the store asks of a disk, and how a disk says no.
 pub mod disk;
 /// Why opening, writing or reading failed, as sentences for the person who reads them.

@@ -22,6 +22,13 @@ pub struct Mirror<D: Disk> {
     pub snapshots: BTreeMap<(GroupId, SnapshotId), D::File>,
 }
 
+impl<D: Disk> Mirror<D> {
+    /// The file of a snapshot.
+    pub fn snapshot(&self, key: (GroupId, SnapshotId)) -> io::Result<&D::File> {
+        self.snapshots.get(&key).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
 /// All that take part.
 #[derive(Debug)]
 pub struct Mirrors<D: Disk> {

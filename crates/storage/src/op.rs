@@ -128,8 +128,9 @@ pub enum Op {
         /// The entries; none is allowed and means nothing.
         entries: Vec<Entry>,
     },
-    /// One chunk of a snapshot that isn't complete yet, in any order. It need not survive a restart before
-    /// [`Op::SnapshotDone`] has been written.
+    /// One chunk of a snapshot, in any order. Of one that isn't complete yet it may survive a restart, and is found again
+    /// by [`crate::DiskRequest::FindChunks`]; only [`Op::SnapshotDone`] makes it certain. Of a complete one it takes the
+    /// place of a chunk that has rotted.
     SnapshotChunk {
         /// The group.
         group: GroupId,
@@ -149,7 +150,7 @@ pub enum Op {
         /// It came from a leader: all of the log is void, and goes on behind the snapshot.
         reset_log: bool,
     },
-    /// The snapshot won't be completed.
+    /// The snapshot won't be completed. Means nothing for one that is complete.
     SnapshotAbandon {
         /// The group.
         group: GroupId,
@@ -182,8 +183,10 @@ pub struct RecoveredGroup {
     pub replica: ReplicaId,
     /// Its hard state, whole: a term and a vote stand in two places on every disk.
     pub hard_state: HardState,
-    /// Its snapshot, if it has one.
+    /// Its snapshot, if it has one. A chunk may have rotted; who reads it hears of it.
     pub snapshot: Option<SnapshotRecord>,
+    /// A newer snapshot of which some chunks may be here; it goes when it is abandoned or another one is done.
+    pub partial: Option<SnapshotId>,
     /// The log after the snapshot.
     pub entries: Vec<Entry>,
     /// Whether the last thing written may be lost.

@@ -10,11 +10,11 @@ use crate::op::{Note, Op, Options, RecoveredGroup, Recovery};
 use crate::record::Seal;
 use crate::replay::Replay;
 use crate::segments::SPARE;
-use crate::snapshot::{self, ChunkTable};
+use crate::snapshot;
 use crate::store::{Current, Store};
 use crate::survey::{self, Candidate, Survey};
 use base::{GroupId, Index};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 
 /// How much is copied at once.
@@ -122,76 +122,6 @@ impl<D: Disk> Store<D> {
         Ok(ops)
     }
 
-    /// Opens the snapshots' files, copies those that a mirror lacks, and removes what no record names.
-    fn open_snapshots(&mut self) -> Result<(), WriteError> {
-        let mut wanted = BTreeMap::new();
-        for (id, group) in &self.contents.groups {
-            if let Some(record) = &group.snapshot {
-                wanted.insert((*id, record.id()), record.clone());
-            }
-        }
-        for (key, record) in wanted {
-            let name = snapshot::file_name(key.0, key.1);
-            let mut whole: Option<(usize, ChunkTable)> = None;
-            let mut lacking = Vec::new();
-            for (nth, mirror) in self.mirrors.good.iter_mut().enumerate() {
-                let opened = mirror.disk.open(&name);
-                let table = opened.and_then(|file| {
-                    let table = ChunkTable::read(&file, key.0, key.1)?;
-                    mirror.snapshots.insert(key, file);
-                    Ok(table)
-                });
-                match table {
-                    Ok(table) if table.has_all(&record) => whole = whole.or(Some((nth, table))),
-                    _ => lacking.push(nth),
-                }
-            }
-            let Some((source, table)) = whole else {
-                let group = self.contents.groups.get_mut(&key.0).expect("it was found above");
-                group.damage(|| format!("its {} is missing or has rotted", key.1));
-                continue;
-            };
-            for nth in lacking {
-                let copied = copy_file(&self.mirrors.good[source].disk, &self.mirrors.good[nth].disk, &name);
-                let mirror = &mut self.mirrors.good[nth];
-                let opened = copied.and_then(|()| mirror.disk.open(&name));
-                let text = match opened {
-                    Ok(file) => {
-                        mirror.snapshots.insert(key, file);
-                        "it was copied from another mirror".to_owned()
-                    }
-                    Err(error) => format!("it can't be copied from another mirror: {error}"),
-                };
-                self.mirrors.notes.push(Note(format!(
-                    "{}: the {} of {} was missing or had rotted; {text}",
-                    mirror.disk.name(),
-                    key.1,
-                    key.0
-                )));
-            }
-            self.snapshots.insert(key, table);
-        }
-        let named: BTreeSet<String> =
-            self.snapshots.keys().map(|key| snapshot::file_name(key.0, key.1)).collect();
-        let damaged: BTreeSet<GroupId> = self
-            .contents
-            .groups
-            .iter()
-            .filter(|(_, group)| group.damaged.is_some())
-            .map(|(id, _)| *id)
-            .collect();
-        self.mirrors.each("removing what is left over", |mirror| {
-            for name in mirror.disk.list()? {
-                let left_over = snapshot::of_file_name(&name)
-                    .is_some_and(|(group, _)| !named.contains(&name) && !damaged.contains(&group));
-                if left_over || name == SPARE {
-                    mirror.disk.remove(&name)?;
-                }
-            }
-            Ok(())
-        })
-    }
-
     fn recovery(&mut self) -> Recovery {
         let ids: Vec<GroupId> = self.contents.groups.keys().copied().collect();
         let mut groups = BTreeMap::new();
@@ -199,6 +129,7 @@ impl<D: Disk> Store<D> {
             let group = &self.contents.groups[&id];
             let (first, last) = (group.base().0.next(), group.last().0);
             let entries = if first > last { Ok(Vec::new()) } else { self.entries(id, first, last, u64::MAX) };
+            let partial = self.partial(id);
             let group = self.contents.groups.get_mut(&id).expect("it was there");
             if let Err(error) = &entries {
                 group.damage(|| error.to_string());
@@ -209,6 +140,7 @@ impl<D: Disk> Store<D> {
                     replica: group.replica,
                     hard_state: group.hard_state,
                     snapshot: group.snapshot.clone(),
+                    partial,
                     entries: entries.unwrap_or_default(),
                     doubt: group.doubt,
                     damaged: group.damaged.clone(),
@@ -312,7 +244,7 @@ fn make_mirror<D: Disk>(
     target.disk.sync_directory()
 }
 
-fn copy_file<D: Disk>(from: &D, to: &D, name: &str) -> io::Result<()> {
+pub(crate) fn copy_file<D: Disk>(from: &D, to: &D, name: &str) -> io::Result<()> {
     match to.remove(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -2,7 +2,7 @@
 
 use crate::disk::Disk;
 use crate::error::{ReadError, WriteError};
-use crate::op::{Op, Report, SnapshotId};
+use crate::op::{ChunkInfo, Op, Report, SnapshotId};
 use crate::store::Store;
 use base::{Entry, GroupId, Index};
 use bytes::Bytes;
@@ -34,7 +34,7 @@ pub enum DiskRequest {
         /// About as many bytes at most; one entry is given in any case.
         bytes_max: u64,
     },
-    /// Read a chunk of a complete snapshot.
+    /// Read a chunk of a snapshot, complete or not.
     ReadChunk {
         /// The name of the request.
         token: Token,
@@ -44,6 +44,17 @@ pub enum DiskRequest {
         snapshot: SnapshotId,
         /// Which.
         number: u32,
+    },
+    /// Read these chunks of a snapshot that isn't complete, and say which of them are here as they should be.
+    FindChunks {
+        /// The name of the request.
+        token: Token,
+        /// Of which group.
+        group: GroupId,
+        /// Of which snapshot.
+        snapshot: SnapshotId,
+        /// Their numbers, and what they must be. Each is read, so many of them keep the disk busy.
+        chunks: Vec<(u32, ChunkInfo)>,
     },
 }
 
@@ -78,6 +89,13 @@ pub enum DiskCompletion {
         number: u32,
         /// What it says.
         bytes: Bytes,
+    },
+    /// The chunks that were found.
+    Found {
+        /// The name of the request.
+        token: Token,
+        /// Their numbers, in the order in which they were asked for.
+        numbers: Vec<u32>,
     },
     /// It could not be done.
     Failed {
@@ -188,6 +206,10 @@ impl<D: Disk> Store<D> {
                     bytes,
                 }),
             ),
+            DiskRequest::FindChunks { token, group, snapshot, chunks } => {
+                let numbers = self.find_chunks(group, snapshot, &chunks);
+                (token, Ok(DiskCompletion::Found { token, numbers }))
+            }
             DiskRequest::Write { .. } => unreachable!("writes were sorted out above"),
         };
         result.unwrap_or_else(|error| DiskCompletion::Failed { token, failure: Failure::Read(error) })

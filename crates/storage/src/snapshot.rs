@@ -29,9 +29,13 @@ pub fn of_file_name(name: &str) -> Option<(GroupId, SnapshotId)> {
 /// Where the chunks of one file lie.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChunkTable {
-    chunks: BTreeMap<u32, Located>,
+    /// By number, in the order in which they came: one that comes again doesn't hide the one before from a manifest that
+    /// names that one.
+    chunks: BTreeMap<u32, Vec<Located>>,
     /// Where the next chunk goes.
     pub end: u64,
+    /// Whether something that is no chunk follows `end`, and must go before the next chunk comes.
+    pub litter: bool,
 }
 
 /// One chunk in its file.
@@ -71,22 +75,30 @@ pub fn encode(group: GroupId, id: SnapshotId, number: u32, bytes: &[u8]) -> (Vec
 impl ChunkTable {
     /// Notes a chunk that was appended.
     pub fn add(&mut self, number: u32, info: ChunkInfo) {
-        self.chunks.insert(number, Located { offset: self.end + CHUNK_HEADER_BYTES as u64, info });
+        let located = Located { offset: self.end + CHUNK_HEADER_BYTES as u64, info };
+        self.chunks.entry(number).or_default().push(located);
         self.end += CHUNK_HEADER_BYTES as u64 + info.bytes;
     }
 
-    /// Where a chunk lies.
+    /// Where a chunk lies, as it came last.
     pub fn get(&self, number: u32) -> Option<Located> {
-        self.chunks.get(&number).copied()
+        self.chunks.get(&number)?.last().copied()
+    }
+
+    /// Where a chunk lies that is as a manifest says; if it came several times, as it came last.
+    pub fn find(&self, number: u32, info: &ChunkInfo) -> Option<Located> {
+        self.chunks.get(&number)?.iter().rfind(|located| located.info == *info).copied()
     }
 
     /// Whether all chunks of `record` are here, as it says.
     pub fn has_all(&self, record: &SnapshotRecord) -> bool {
-        record
-            .chunks
-            .iter()
-            .enumerate()
-            .all(|(number, info)| self.get(number as u32).is_some_and(|located| located.info == *info))
+        self.count(record) == record.chunks.len()
+    }
+
+    /// How many chunks of `record` are here, as it says.
+    pub fn count(&self, record: &SnapshotRecord) -> usize {
+        let chunks = record.chunks.iter().zip(0..);
+        chunks.filter(|(info, number)| self.find(*number, info).is_some()).count()
     }
 
     /// Reads the headers in a file, as far as they are good.
@@ -104,6 +116,7 @@ impl ChunkTable {
             }
             table.add(number, info);
         }
+        table.litter = table.end < length;
         Ok(table)
     }
 }

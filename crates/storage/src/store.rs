@@ -11,7 +11,7 @@ use crate::index::{Contents, Place};
 use crate::mirror::Mirrors;
 use crate::op::{Op, Options, Report, SnapshotId};
 use crate::record::{Body, HEADER_BYTES, Header, Kind, encode_mirrors};
-use crate::snapshot::{self, ChunkTable};
+use crate::snapshot::ChunkTable;
 use base::codec::Encode;
 use base::{Entry, GroupId, HardState, Index, Term, invariant};
 use bytes::Bytes;
@@ -37,7 +37,9 @@ pub struct Store<D: Disk> {
     /// group aren't among them.
     doomed: BTreeSet<(GroupId, SnapshotId)>,
     /// Bytes of chunks written since the file was last synced.
-    unsynced_bytes: BTreeMap<(GroupId, SnapshotId), u64>,
+    pub(crate) unsynced_bytes: BTreeMap<(GroupId, SnapshotId), u64>,
+    /// Snapshots' files that were created since the directory was last synced.
+    pub(crate) unnamed: BTreeSet<(GroupId, SnapshotId)>,
     pub(crate) batch: Batch,
     failed: Option<WriteError>,
     /// The request that found no room and has not been done since; nothing that was asked for behind it may be done.
@@ -69,6 +71,7 @@ impl<D: Disk> Store<D> {
             garbage: Vec::new(),
             doomed: BTreeSet::new(),
             unsynced_bytes: BTreeMap::new(),
+            unnamed: BTreeSet::new(),
             batch: Batch::default(),
             failed: None,
             refused: None,
@@ -137,7 +140,7 @@ impl<D: Disk> Store<D> {
         match op {
             Op::SnapshotChunk { group, snapshot, number, bytes } => {
                 self.doomed.remove(&(*group, *snapshot));
-                self.write_chunk(*group, *snapshot, *number, bytes)
+                self.write_chunk((*group, *snapshot), *number, bytes)
             }
             Op::DropReplica { group } => {
                 let range = (*group, SnapshotId::default())
@@ -145,6 +148,7 @@ impl<D: Disk> Store<D> {
                 self.doomed.extend(self.snapshots.range(range).map(|(key, _)| *key));
                 Ok(())
             }
+            Op::SnapshotAbandon { group, snapshot } if self.is_complete((*group, *snapshot)) => Ok(()),
             Op::SnapshotAbandon { group, snapshot } => self.remove_snapshot((*group, *snapshot)),
             Op::SnapshotDone { group, snapshot, .. } => {
                 let key = (*group, snapshot.id());
@@ -154,67 +158,12 @@ impl<D: Disk> Store<D> {
                     .map_or(snapshot.chunks.is_empty(), |table| table.has_all(snapshot));
                 invariant!("a snapshot that is done has all its chunks", whole, "{group}, {}", snapshot.id());
                 self.unsynced_bytes.remove(&key);
+                self.unnamed.remove(&key);
                 self.open_snapshot(key)?;
                 self.mirrors.sync_each("syncing a snapshot", |mirror| &mirror.snapshots[&key])
             }
             _ => Ok(()),
         }
-    }
-
-    /// Makes sure that the snapshot's file is there.
-    fn open_snapshot(&mut self, key: (GroupId, SnapshotId)) -> Result<(), WriteError> {
-        if self.snapshots.contains_key(&key) {
-            return Ok(());
-        }
-        let name = snapshot::file_name(key.0, key.1);
-        self.mirrors.each("creating a snapshot", |mirror| {
-            if mirror.snapshots.contains_key(&key) {
-                return Ok(());
-            }
-            let file = mirror.disk.create(&name)?;
-            mirror.snapshots.insert(key, file);
-            Ok(())
-        })?;
-        self.snapshots.insert(key, ChunkTable::default());
-        Ok(())
-    }
-
-    fn write_chunk(
-        &mut self,
-        group: GroupId,
-        id: SnapshotId,
-        number: u32,
-        bytes: &Bytes,
-    ) -> Result<(), WriteError> {
-        let key = (group, id);
-        self.open_snapshot(key)?;
-        let table = self.snapshots.get_mut(&key).expect("it was just opened");
-        let (encoded, info) = snapshot::encode(group, id, number, bytes);
-        let end = table.end;
-        let unsynced = self.unsynced_bytes.entry(key).or_default();
-        *unsynced += encoded.len() as u64;
-        let sync = *unsynced >= self.options.snapshot_sync_bytes;
-        if sync {
-            *unsynced = 0;
-        }
-        self.mirrors.each("writing a snapshot", |mirror| mirror.snapshots[&key].write_at(end, &encoded))?;
-        if sync {
-            self.mirrors.sync_each("syncing a snapshot", |mirror| &mirror.snapshots[&key])?;
-        }
-        table.add(number, info);
-        Ok(())
-    }
-
-    pub(crate) fn remove_snapshot(&mut self, key: (GroupId, SnapshotId)) -> Result<(), WriteError> {
-        self.unsynced_bytes.remove(&key);
-        if self.snapshots.remove(&key).is_none() {
-            return Ok(());
-        }
-        let name = snapshot::file_name(key.0, key.1);
-        self.mirrors.each("removing a snapshot", |mirror| {
-            mirror.snapshots.remove(&key);
-            mirror.disk.remove(&name)
-        })
     }
 
     /// Adds an op to the batch and to what is in memory. `at` is where the batch will be written.
@@ -241,13 +190,16 @@ impl<D: Disk> Store<D> {
             Op::SnapshotDone { group, snapshot, reset_log } => {
                 let here = self.group(*group);
                 let reset = *reset_log || here.term(snapshot.index) != Some(snapshot.term);
-                let replaced = here.snapshot.as_ref().map(|record| record.id());
                 let place = (snapshot.index, snapshot.term);
                 self.batch.control(Kind::Snapshot, *group, place, |to| {
                     to.bool(reset);
                     snapshot.encode(to);
                 });
-                self.garbage.extend(replaced.filter(|id| *id != snapshot.id()).map(|id| (*group, id)));
+                // The one before, and what was fetched of others that nobody can want any more.
+                let through = (*group, SnapshotId { index: snapshot.index, term: Term(u64::MAX) });
+                let older = self.snapshots.range((*group, SnapshotId::default())..=through);
+                let done = snapshot.id();
+                self.garbage.extend(older.map(|(key, _)| *key).filter(|(_, id)| *id != done));
                 let taken = self.contents.snapshot(*group, snapshot.clone(), reset);
                 invariant!("a snapshot covers what the log has", taken.is_ok(), "{group}");
             }
@@ -433,7 +385,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// Writes what another mirror had good over what this one had not.
-    fn mend(
+    pub(crate) fn mend(
         &mut self,
         nth: usize,
         what: &str,
@@ -450,41 +402,6 @@ impl<D: Disk> Store<D> {
             }
         };
         self.mirrors.notes.push(crate::op::Note(note));
-    }
-
-    /// One chunk of a complete snapshot.
-    pub fn chunk(&mut self, group: GroupId, snapshot: SnapshotId, number: u32) -> Result<Bytes, ReadError> {
-        let here = self.contents.groups.get(&group).ok_or(ReadError::Absent)?;
-        here.snapshot.as_ref().filter(|record| record.id() == snapshot).ok_or(ReadError::Absent)?;
-        let key = (group, snapshot);
-        let located =
-            self.snapshots.get(&key).and_then(|table| table.get(number)).ok_or(ReadError::Absent)?;
-        let mut bad = Vec::new();
-        let mut good = None;
-        for (nth, mirror) in self.mirrors.good.iter().enumerate() {
-            let file = mirror.snapshots.get(&key);
-            match file.map(|file| snapshot::read_chunk(file, located)) {
-                Some(Ok(Some(bytes))) => {
-                    good = Some(bytes);
-                    break;
-                }
-                _ => bad.push(nth),
-            }
-        }
-        let Some(bytes) = good else {
-            return Err(ReadError::Corrupt(format!(
-                "chunk {number} of the {snapshot} of {group} has rotted on every disk; this copy of the group can't be \
-                 trusted any more and is replaced by a new one from the others"
-            )));
-        };
-        for nth in bad {
-            self.mend(nth, "chunks of a snapshot", |mirror| {
-                let file = mirror.snapshots.get(&key).ok_or(std::io::ErrorKind::NotFound)?;
-                file.write_at(located.offset, &bytes)?;
-                file.sync_data()
-            });
-        }
-        Ok(bytes)
     }
 }
 

@@ -123,7 +123,7 @@ fn entries_larger_than_a_segment_are_kept() {
 }
 
 #[test]
-fn chunks_are_served_by_number_and_unfinished_snapshots_are_removed() {
+fn chunks_are_served_by_number_and_older_snapshots_are_removed() {
     let disk = MemoryDisk::new("data");
     let (mut store, _) = open(&disk);
     store.write(&[create(G1)]).unwrap();
@@ -138,9 +138,10 @@ fn chunks_are_served_by_number_and_unfinished_snapshots_are_removed() {
     let (mut store, recovery) = open(&disk);
     assert_eq!(store.chunk(G1, id, 0).unwrap(), "first");
     assert_eq!(recovery.groups[&G1].snapshot.as_ref().unwrap().id(), id);
-    assert_eq!(disk.names().iter().filter(|name| name.starts_with("snapshot-")).count(), 1);
+    assert_eq!(disk.names().iter().filter(|name| name.starts_with("snapshot-")).count(), 2);
     store.write(&snapshot(G1, 30, 2, &["newer"], true)).unwrap();
     assert_eq!(store.chunk(G1, id, 0), Err(ReadError::Absent));
+    assert_eq!(disk.names().iter().filter(|name| name.starts_with("snapshot-")).count(), 1);
     store.write(&[append(G1, &[entry(3, 31, "goes on behind it")])]).unwrap();
     drop(store);
     assert_eq!(open(&disk).1.groups[&G1].entries, [entry(3, 31, "goes on behind it")]);

@@ -2,9 +2,11 @@
 //! in which it was asked for, so a test is the same on every run.
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
-use base::{Core, Duration, NodeId, Outbox, Rng, Time, UnixMillis};
+use base::codec::{Decode, Decoder, Encode};
+use base::{Core, Duration, GroupId, Index, NodeId, Outbox, Rng, Time, UnixMillis};
 use bytes::Bytes;
 use node::api::{Addresses, ClientId, JoinReply, JoinRequest, Level, PeerAddress};
+use node::wire::PeerMessage;
 use node::{Config, Effect, Input, Node};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::memory::MemoryDisk;
@@ -42,6 +44,8 @@ pub struct Member {
     pub disk: MemoryDisk,
     /// Whether its disk answers.
     pub disk_hangs: bool,
+    /// How often its disk answers before it hangs, if that is bounded.
+    pub disk_answers: Option<u32>,
     /// Whether its process stands still; what comes for it waits.
     pub paused: bool,
     /// How far its wall clock is ahead of the others'.
@@ -58,9 +62,43 @@ pub struct Member {
     clients: BTreeMap<ClientId, Seen>,
 }
 
+/// The pieces of one group's snapshots on their way, and which of them are lost.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    /// The group.
+    pub group: GroupId,
+    /// Who asked whom for which.
+    pub asked: Vec<(NodeId, NodeId, u32)>,
+    /// Who gave whom which.
+    pub given: Vec<(NodeId, NodeId, u32)>,
+    /// Who said to whom that it hasn't it.
+    pub denied: Vec<(NodeId, NodeId, u32)>,
+    /// What these nodes give gets lost.
+    pub mute: BTreeSet<NodeId>,
+    /// Once so many were given, all others get lost.
+    pub limit: Option<usize>,
+    /// The most that a node had asked for and not been given.
+    pub asked_max: usize,
+    /// Who waits for which.
+    pub open: BTreeSet<(NodeId, u32)>,
+}
+
+/// How a node's copy of the watched group looked after one of its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// How many keys it has in memory.
+    pub keys: u64,
+    /// How far it says to have come.
+    pub applied: Index,
+}
+
 /// All nodes, and time.
 #[derive(Debug)]
 pub struct World {
+    /// What is done with the pieces of snapshots, if they are watched.
+    pub pieces: Option<Pieces>,
+    /// How this node's copy of this group looked whenever that changed.
+    pub watch: Option<(NodeId, GroupId, Vec<Look>)>,
     /// The monotonic clock of all.
     pub now: Time,
     members: BTreeMap<NodeId, Member>,
@@ -82,7 +120,7 @@ fn addresses(number: u64) -> Addresses {
 }
 
 fn open(disk: &MemoryDisk, salt: u32) -> (Store<MemoryDisk>, storage::Recovery) {
-    let options = Options { segment_bytes: 256 << 10, salt, ..Options::default() };
+    let options = Options { segment_bytes: 256 << 10, salt, snapshot_sync_bytes: 256 };
     Store::open(vec![disk.handle()], options).expect("the store opens")
 }
 
@@ -113,10 +151,55 @@ pub fn config() -> Config {
     Config { shards: 4, seed: 7, ..Config::default() }
 }
 
+impl Pieces {
+    /// Watches the pieces of this group.
+    pub fn of(group: GroupId) -> Self {
+        Self { group, ..Self::default() }
+    }
+
+    /// What is left of a frame.
+    fn pass(&mut self, from: NodeId, to: NodeId, frame: Bytes) -> Bytes {
+        let (mut decoder, mut rest) = (Decoder::new(frame), Vec::new());
+        while !decoder.is_empty() {
+            let message = PeerMessage::decode(&mut decoder).expect("a node's frame can be read");
+            if self.passes(from, to, &message) {
+                rest.extend_from_slice(&message.to_bytes());
+            }
+        }
+        rest.into()
+    }
+
+    fn passes(&mut self, from: NodeId, to: NodeId, message: &PeerMessage) -> bool {
+        match message {
+            PeerMessage::ChunkRequest(name) if name.group == self.group => {
+                self.asked.push((from, to, name.number));
+                self.open.insert((from, name.number));
+                self.asked_max =
+                    self.asked_max.max(self.open.iter().filter(|(node, _)| *node == from).count());
+            }
+            PeerMessage::Chunk { name, bytes } if name.group == self.group => {
+                if self.mute.contains(&from) || self.limit.is_some_and(|limit| self.given.len() >= limit) {
+                    return false;
+                }
+                if bytes.is_some() {
+                    self.given.push((from, to, name.number));
+                    self.open.remove(&(to, name.number));
+                } else {
+                    self.denied.push((from, to, name.number));
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+}
+
 impl World {
     /// A cluster of one node, not yet started far enough to serve.
     pub fn new(config: Config) -> Self {
         let mut world = Self {
+            pieces: None,
+            watch: None,
             now: Time::from_millis(1_000),
             members: BTreeMap::new(),
             links: BTreeSet::new(),
@@ -163,6 +246,7 @@ impl World {
             node: None,
             disk,
             disk_hangs: false,
+            disk_answers: None,
             paused: false,
             clock_ahead_ms: 0,
             notes: Vec::new(),
@@ -187,6 +271,13 @@ impl World {
         member.stopped = false;
         member.node = Some(Node::new(member.config.clone(), recovery, peers, now, wall));
         member.inbox.push(Input::WallClock(wall));
+    }
+
+    /// A further node asks node 1 to be taken in, starts, and has all its copies once this answers its number.
+    pub fn join_ready(&mut self) -> u32 {
+        let number = self.join();
+        self.until_ready();
+        number
     }
 
     /// A further node asks node 1 to be taken in, and starts; answers its number.
@@ -428,6 +519,16 @@ impl World {
         node.flush(now, &mut out);
         node.check();
         let mut relink = false;
+        if let Some((watched, group, looks)) = &mut self.watch
+            && *watched == id
+            && let Some(own) =
+                node.overview(now).groups.get(group.0 as usize).and_then(|group| group.own.as_ref())
+        {
+            let look = Look { keys: own.keys, applied: own.applied };
+            if looks.last() != Some(&look) {
+                looks.push(look);
+            }
+        }
         for effect in out.drain() {
             relink |= self.carry_out(id, effect);
         }
@@ -442,6 +543,10 @@ impl World {
         let member = self.members.get_mut(&id).expect("a member");
         if member.disk_hangs || member.disk_queue.is_empty() {
             return;
+        }
+        if let Some(answers) = &mut member.disk_answers {
+            let Some(left) = answers.checked_sub(1) else { return };
+            *answers = left;
         }
         let batch = std::mem::take(&mut member.disk_queue);
         let mut answers = Vec::new();
@@ -478,6 +583,10 @@ impl World {
                 }
             }
             Effect::Peer { to, bytes } => {
+                let bytes = match &mut self.pieces {
+                    Some(pieces) if linked(to) => pieces.pass(id, to, bytes),
+                    _ => bytes,
+                };
                 if linked(to)
                     && let Some(peer) = self.members.get_mut(&to)
                 {

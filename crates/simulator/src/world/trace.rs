@@ -86,6 +86,9 @@ impl Trace {
             }
             DiskCompletion::Chunk { token, bytes, .. } => self.with(22, token.0, bytes),
             DiskCompletion::Failed { token, .. } => self.two(23, token.0),
+            DiskCompletion::Found { token, numbers } => {
+                self.with(24, token.0, &numbers.len().to_le_bytes());
+            }
         }
     }
 
@@ -115,6 +118,10 @@ impl Trace {
             Effect::Disk(DiskRequest::ReadChunk { token, group, number, .. }) => {
                 self.with(51, token.0, &group.0.to_le_bytes());
                 self.word((*number).into());
+            }
+            Effect::Disk(DiskRequest::FindChunks { token, group, chunks, .. }) => {
+                self.with(55, token.0, &group.0.to_le_bytes());
+                self.word(chunks.len() as u64);
             }
             Effect::Note(level, text) => {
                 let level = match level {

@@ -85,10 +85,19 @@ pub fn apply(model: &mut BTreeMap<GroupId, RecoveredGroup>, op: &Op) {
             let here = model.get_mut(group).expect("a replica");
             here.entries.retain(|entry| !reset_log && entry.index > snapshot.index);
             here.snapshot = Some(snapshot.clone());
+            here.partial = here.partial.filter(|partial| partial.index > snapshot.index);
         }
         Op::DoubtSettled { group } => model.get_mut(group).expect("a replica").doubt = None,
         Op::Identity(_) | Op::SnapshotChunk { .. } | Op::SnapshotAbandon { .. } => {}
     }
+}
+
+/// What is promised of what recovery says: chunks of a snapshot that wasn't done may be here or not.
+pub fn promised(mut groups: BTreeMap<GroupId, RecoveredGroup>) -> BTreeMap<GroupId, RecoveredGroup> {
+    for group in groups.values_mut() {
+        group.partial = None;
+    }
+    groups
 }
 
 /// The last index and term of a replica in the model.

@@ -25,6 +25,8 @@ pub mod families;
 pub mod glob;
 /// What COMMAND answers about the table, and every HELP.
 pub mod introspect;
+/// The drawing that LOLWUT answers.
+pub mod lolwut;
 /// A database of maps, for the tests of this crate.
 #[cfg(test)]
 mod model;

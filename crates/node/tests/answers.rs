@@ -422,3 +422,15 @@ fn replies_keep_the_order_of_their_commands() {
         "+OK\r\n+PONG\r\n:1\r\n+OK\r\n-ERR unknown command 'NOPE', with args beginning with: \r\n$1\r\nx\r\n$1\r\n2\r\n:2\r\n+PONG\r\n"
     );
 }
+
+#[test]
+fn what_has_subcommands_at_shards_explains_them_here() {
+    let mut world = World::single();
+    let client = world.connect(1);
+    for container in ["OBJECT", "XGROUP", "XINFO"] {
+        let help = world.call(client, &format!("{container} HELP"));
+        assert!(help.starts_with('*') && help.contains(&format!("+{container} <subcommand>")), "{help}");
+    }
+    let drawing = world.call(client, "LOLWUT VERSION 5 20");
+    assert!(text(&drawing).contains("Sihai ver. "), "{drawing}");
+}

@@ -53,6 +53,11 @@ pub(crate) const SPECS: &[Spec] = &[
         .category(Categories::CONNECTION)
         .docs("3.0.0", "O(1)", "Waits until the connection's writes are on so many other nodes.")
         .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
+    server(739, "lolwut", -1).flags(&[F::READONLY, F::FAST]).docs(
+        "5.0.0",
+        "O(1)",
+        "Draws something, and says which release this is.",
+    ),
     command(400, "command", -1)
         .docs("2.8.13", "O(N) for N commands", "Describes commands.")
         .tips(UNORDERED)

@@ -62,7 +62,7 @@ impl Node {
             "client" => self.about_clients(slot, spec, words),
             "cluster" => self.about_cluster(slot, words),
             "sihai" => self.about_sihai(slot, spec, words),
-            "info" | "time" | "swapdb" | "wait" | "command" | "config" | "memory" => {
+            "info" | "time" | "lolwut" | "swapdb" | "wait" | "command" | "config" | "memory" => {
                 self.about_server(slot, spec, words)
             }
             "object" | "xgroup" | "xinfo" => self.explain(slot, container),

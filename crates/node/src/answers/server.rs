@@ -29,6 +29,12 @@ impl Node {
                 });
                 Ok(())
             }
+            ("lolwut", _) => {
+                let drawing = command::lolwut::draw(words, env!("CARGO_PKG_VERSION"))
+                    .map_err(|error| error.text().into_owned())?;
+                self.reply(slot, |reply| reply.verbatim(*b"txt", drawing.as_bytes()));
+                Ok(())
+            }
             ("swapdb", [_, a, b]) => self.swap_databases(slot, a, b),
             ("wait", [_, copies, timeout]) => self.wait(slot, copies, timeout),
             _ => match spec.name.split_once('|') {

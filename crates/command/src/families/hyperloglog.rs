@@ -27,7 +27,7 @@ pub(crate) const SPECS: &[Spec] = &[
         .docs("2.8.9", "O(1) for each element", "Counts elements in, each once.")
         .does(pfadd),
     hyperloglog(721, "pfcount")
-        .flags(&[F::READONLY, F::MAY_REPLICATE])
+        .flags(&[F::READONLY])
         .keys_at(&[spec::at(1, -1, 1, &[K::RW, K::ACCESS])])
         .docs(
             "2.8.9",

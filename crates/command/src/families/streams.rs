@@ -134,7 +134,7 @@ pub(crate) const SPECS: &[Spec] = &[
         .does(claims::xclaim),
     stream(691, "xautoclaim", -6)
         .flags(&[F::WRITE, F::FAST])
-        .keys_at(&[spec::at(1, 0, 1, &[K::RW, K::ACCESS, K::DELETE])])
+        .keys_at(KEY_TRIMMED)
         .docs("6.2.0", "O(1) for a small COUNT", "Gives entries that were owed for long to another consumer.")
         .tips(VARYING)
         .does(claims::xautoclaim),

@@ -178,6 +178,8 @@ pub trait Database: Lists + Sets + Hashes + SortedSets + Streams {
 
     /// A command says what it has done to `key`, for whoever listens to keyspace events. They are told when it is known that it counts.
     fn notify(&mut self, class: EventClass, event: &'static str, key: &[u8]);
+    /// The same of a key in another database of this shard, or in this one.
+    fn notify_in(&mut self, database: DatabaseId, class: EventClass, event: &'static str, key: &[u8]);
 }
 
 /// The bytes aren't a value in RDB encoding that this release reads.

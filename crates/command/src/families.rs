@@ -27,6 +27,8 @@ pub mod hashes;
 pub mod hyperloglog;
 /// LCS.
 pub mod lcs;
+/// Elements in an order.
+pub mod lists;
 /// Random picks out of a collection.
 pub(crate) mod picks;
 /// Channels and who listens to them.
@@ -35,6 +37,10 @@ pub mod pubsub;
 pub(crate) mod scans;
 /// What concerns the node and the cluster.
 pub mod server;
+/// Distinct members.
+pub mod sets;
+/// SORT.
+pub mod sort;
 /// Unions, intersections and differences of sorted sets.
 pub mod sorted_algebra;
 /// Taking the lowest or the highest members out of sorted sets.
@@ -67,6 +73,9 @@ pub(crate) const FAMILIES: &[&[Spec]] = &[
     sorted_algebra::SPECS,
     geo::SPECS,
     geo_search::SPECS,
+    lists::SPECS,
+    sets::SPECS,
+    sort::SPECS,
     crate::scatter::SPECS,
     connection::SPECS,
     server::SPECS,

@@ -122,9 +122,9 @@ pub fn categories(spec: &Spec) -> SmallVec<[&'static str; 6]> {
         (category(Categories::KEYSPACE), "@keyspace"),
         (flag(Flags::READONLY), "@read"),
         (flag(Flags::WRITE), "@write"),
-        (of(Group::Set), "@set"),
-        (of(Group::SortedSet), "@sortedset"),
-        (of(Group::List), "@list"),
+        (of(Group::Set) || category(Categories::SET), "@set"),
+        (of(Group::SortedSet) || category(Categories::SORTED_SET), "@sortedset"),
+        (of(Group::List) || category(Categories::LIST), "@list"),
         (of(Group::Hash), "@hash"),
         (of(Group::String), "@string"),
         (of(Group::Bitmap), "@bitmap"),
@@ -155,6 +155,10 @@ fn describe_keys(keys: &KeySpec, reply: &mut Writer<'_>) {
     reply.map(2);
     reply.text("type");
     match keys.begin {
+        Begin::Unknown => {
+            reply.text("unknown");
+            spec_map(&[], reply);
+        }
         Begin::Index(index) => {
             reply.text("index");
             spec_map(&[("index", index as i64)], reply);
@@ -173,6 +177,10 @@ fn describe_keys(keys: &KeySpec, reply: &mut Writer<'_>) {
     reply.map(2);
     reply.text("type");
     match keys.find {
+        _ if keys.begin == Begin::Unknown => {
+            reply.text("unknown");
+            spec_map(&[], reply);
+        }
         Find::Range { last, step, limit } => {
             reply.text("range");
             spec_map(

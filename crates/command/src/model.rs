@@ -54,6 +54,8 @@ pub(crate) struct Model {
     position: fn(&[u8]) -> ScanPosition,
     /// What commands have told: event and key.
     pub(crate) events: Vec<(&'static str, Vec<u8>)>,
+    /// The same of the other database.
+    pub(crate) events_there: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// FNV-1a, with the slot from its low bits.
@@ -71,7 +73,14 @@ impl Model {
 
     pub(crate) fn with_positions(position: fn(&[u8]) -> ScanPosition) -> Self {
         let now = UnixMillis(1_700_000_000_000);
-        Self { now, here: Entries::new(), there: Entries::new(), position, events: Vec::new() }
+        Self {
+            now,
+            here: Entries::new(),
+            there: Entries::new(),
+            position,
+            events: Vec::new(),
+            events_there: Vec::new(),
+        }
     }
 
     /// A value that is no string.
@@ -139,6 +148,22 @@ impl Model {
             .replace("\r\n", " ")
             .trim_end()
             .to_owned()
+    }
+
+    /// What was told since this was asked last, as `event key`; of the other database with `there:` before it.
+    pub(crate) fn told(&mut self) -> Vec<String> {
+        let text = |(event, key): (&str, Vec<u8>)| format!("{event} {}", String::from_utf8_lossy(&key));
+        let here = std::mem::take(&mut self.events).into_iter().map(text);
+        let there = std::mem::take(&mut self.events_there).into_iter().map(text);
+        here.chain(there.map(|told| format!("there:{told}"))).collect()
+    }
+
+    /// Asks each request in turn, and looks at what was told of it.
+    pub(crate) fn tells(&mut self, conversation: &[(&str, &[&str])]) {
+        for (request, events) in conversation {
+            let answer = self.ask(request);
+            assert_eq!(self.told(), *events, "{request}: {answer}");
+        }
     }
 
     /// Asks each request in turn and compares the answers.
@@ -278,7 +303,14 @@ impl Database for Model {
         self.here.clear();
     }
 
-    fn notify(&mut self, _class: EventClass, event: &'static str, key: &[u8]) {
-        self.events.push((event, key.to_vec()));
+    fn notify(&mut self, class: EventClass, event: &'static str, key: &[u8]) {
+        self.notify_in(HERE, class, event, key);
+    }
+
+    fn notify_in(&mut self, database: DatabaseId, _class: EventClass, event: &'static str, key: &[u8]) {
+        match database {
+            HERE => self.events.push((event, key.to_vec())),
+            _ => self.events_there.push((event, key.to_vec())),
+        }
     }
 }

@@ -166,6 +166,12 @@ bits! {
         DANGEROUS = 1 "@dangerous",
         /// About the connection itself.
         CONNECTION = 2 "@connection",
+        /// Works on sets, though not on them alone.
+        SET = 3 "@set",
+        /// Works on sorted sets, though not on them alone.
+        SORTED_SET = 4 "@sortedset",
+        /// Works on lists, though not on them alone.
+        LIST = 5 "@list",
     }
 }
 
@@ -209,6 +215,8 @@ pub enum Begin {
         /// The word from which it is looked for.
         from: usize,
     },
+    /// In a way that has no name: by the command's own code, if at all.
+    Unknown,
 }
 
 /// Which words are keys, from there on.
@@ -426,12 +434,26 @@ impl Spec {
         }
     }
 
+    /// Patterns among `args` by which other keys are read (SORT), with a `*` that the command replaces by what it finds.
+    pub fn key_patterns<'a>(&self, args: &[&'a [u8]]) -> Keys<'a> {
+        if self.flags.has(Flags::MOVABLEKEYS) && matches!(self.name, "sort" | "sort_ro") {
+            return crate::families::sort::patterns(args);
+        }
+        Keys::new()
+    }
+
     fn visit_keys(&self, args: &[&[u8]], mut visit: impl FnMut(KeyPlace)) {
         for spec in self.keys {
             if spec.flags.has(KeyFlags::NOT_KEY) {
                 continue;
             }
             spec.visit(args, &mut visit);
+        }
+        if self.flags.has(Flags::MOVABLEKEYS)
+            && self.name == "sort"
+            && let (Some(index), Some(stored)) = (crate::families::sort::stored(args), self.keys.last())
+        {
+            visit(KeyPlace { index, flags: stored.flags });
         }
     }
 }
@@ -446,6 +468,7 @@ impl KeySpec {
                 let Some(found) = found else { return };
                 from + found + 1
             }
+            Begin::Unknown => return,
         };
         let (first, end, step) = match self.find {
             Find::Range { last, step, limit } => {

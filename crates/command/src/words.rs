@@ -10,6 +10,12 @@ pub fn integer(word: &[u8]) -> Result<i64, Error> {
     parse_integer(word).ok_or(Error::NotAnInteger)
 }
 
+/// A count of at least `low`; what isn't one is refused with the whole text `refusal`.
+pub fn at_least(word: &[u8], low: i64, refusal: &'static str) -> Result<usize, Error> {
+    let count = parse_integer(word).filter(|count| *count >= low);
+    count.and_then(|count| usize::try_from(count).ok()).ok_or(Error::Other(refusal))
+}
+
 /// A double in decimal or as `inf`, `+inf`, `-inf`, `infinity` in any case; never NaN, and never a decimal that no double is near to.
 pub fn float(word: &[u8]) -> Option<f64> {
     let number: f64 = std::str::from_utf8(word).ok()?.parse().ok()?;

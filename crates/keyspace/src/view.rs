@@ -259,4 +259,8 @@ impl Database for View<'_> {
         let database = self.store().id;
         self.keyspace.note_event(database, class, event, key);
     }
+
+    fn notify_in(&mut self, _database: DatabaseId, _class: EventClass, _event: &'static str, _key: &[u8]) {
+        // Nobody can listen yet.
+    }
 }

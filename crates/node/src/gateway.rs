@@ -27,11 +27,17 @@ const HELD_BYTES_MAX: usize = 1 << 20;
 impl RouteError {
     /// The error for a client; `what` became of its command.
     pub(crate) fn says(&self, what: &str) -> String {
-        let RouteError::CrossShard { first, second } = self;
-        format!(
-            "ERR {what}: its keys lie on {first} and {second}, and commands over several shards come with two-phase commit. \
-             Keys with the same {{tag}} share a shard"
-        )
+        match self {
+            RouteError::CrossShard { first, second } => format!(
+                "ERR {what}: its keys lie on {first} and {second}, and commands over several shards come with two-phase \
+                 commit. Keys with the same {{tag}} share a shard"
+            ),
+            RouteError::Pattern { pattern, group } => format!(
+                "ERR {what}: the keys that '{pattern}' stands for may lie on other shards than {group}, and commands over \
+                 several shards come with two-phase commit. Patterns that begin with the {{tag}} of the sorted key stay on \
+                 its shard"
+            ),
+        }
     }
 }
 
@@ -44,6 +50,13 @@ pub enum RouteError {
         first: GroupId,
         /// Another key's.
         second: GroupId,
+    },
+    /// It reads keys by a pattern that may stand for keys on other shards.
+    Pattern {
+        /// The pattern.
+        pattern: Box<str>,
+        /// The shard of the keys that it names.
+        group: GroupId,
     },
 }
 
@@ -310,7 +323,24 @@ impl Node {
                 Some(_) => {}
             }
         }
-        Ok(found.unwrap_or(GroupId(1)))
+        let group = found.unwrap_or(GroupId(1));
+        for pattern in spec.key_patterns(words) {
+            if self.group_of_pattern(pattern) != Some(group) {
+                let pattern = String::from_utf8_lossy(pattern).into();
+                return Err(RouteError::Pattern { pattern, group });
+            }
+        }
+        Ok(group)
+    }
+
+    /// The group that has all keys that a pattern with a `*` can stand for, if one is sure to: by a tag before the `*`, or because
+    /// there is no other.
+    fn group_of_pattern(&self, pattern: &[u8]) -> Option<GroupId> {
+        if let [group] = self.view.shards[..] {
+            return Some(group);
+        }
+        let fixed = pattern.split(|byte| *byte == b'*').next()?;
+        (base::slot::hash_tag(fixed).len() < fixed.len()).then(|| self.view.slots.group_of_key(fixed))
     }
 
     fn keyed(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {

@@ -65,6 +65,22 @@ fn keys_of_one_tag_change_together_and_others_name_their_shards() {
 }
 
 #[test]
+fn keys_that_nobody_can_know_before_are_read_on_one_shard_or_not_at_all() {
+    let mut world = World::cluster(3);
+    let client = world.connect(1);
+    for request in ["SORT l BY w*", "SORT_RO l GET # GET n*->f", "SORT {t}l BY {t*}w", "SORT {t}l GET {u}*"] {
+        let refused = world.call(client, request);
+        assert!(refused.starts_with("-ERR ") && refused.contains("not executed"), "{request}: {refused}");
+    }
+    for request in ["SORT l BY nosort", "SORT l GET #", "SORT {t}l BY {t}w*", "SORT {t}l GET x{t}*->{u}"] {
+        assert_eq!(world.call(client, request), "*0\r\n", "{request}");
+    }
+    let mut world = World::with(Config { shards: 1, ..config() });
+    let client = world.connect(1);
+    assert_eq!(world.call(client, "SORT l BY w* GET n*"), "*0\r\n");
+}
+
+#[test]
 fn commands_over_all_shards_see_every_key() {
     let mut world = World::single();
     let client = world.connect(1);

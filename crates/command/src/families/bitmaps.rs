@@ -70,6 +70,7 @@ fn setbit(c: &mut Context<'_>) -> Result<(), Error> {
     let (before, byte) = bit_at(c.db.string(key)?.unwrap_or_default(), at);
     let byte = if on { byte | mask(at) } else { byte & !mask(at) };
     c.db.splice_string(key, at / 8, &[byte])?;
+    c.db.notify(EventClass::String, "setbit", key);
     c.reply.integer(i64::from(before));
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::execute::Context;
 use crate::extended::Extended;
 use crate::spec::{self, Flags as F, Group, Place, Spec};
 use crate::words::integer;
-use base::database::Expiry;
+use base::database::{EventClass, Expiry};
 use resp::number::IntegerText;
 
 const fn counter(id: u16, name: &'static str, arity: i32) -> Spec {
@@ -35,6 +35,7 @@ fn add(c: &mut Context<'_>, by: i64) -> Result<(), Error> {
     let before = c.db.string(key)?.map_or(Ok(0), integer)?;
     let after = before.checked_add(by).ok_or(Error::Overflow)?;
     c.db.put_string(key, IntegerText::new(after).as_bytes(), Expiry::Keep);
+    c.db.notify(EventClass::String, "incrby", key);
     c.reply.integer(after);
     Ok(())
 }
@@ -49,6 +50,7 @@ fn add_float(c: &mut Context<'_>) -> Result<(), Error> {
     let after = before.plus(by).filter(|sum| sum.is_finite()).ok_or(Error::NotFinite)?;
     let text = after.to_text();
     c.db.put_string(key, text.as_bytes(), Expiry::Keep);
+    c.db.notify(EventClass::String, "incrbyfloat", key);
     c.reply.text(&text);
     Ok(())
 }

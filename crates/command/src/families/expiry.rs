@@ -8,6 +8,7 @@ use crate::execute::Context;
 use crate::spec::{self, Categories, Flags as F, Group, Place, Spec};
 use crate::words::{integer, is};
 use base::UnixMillis;
+use base::database::EventClass;
 
 /// What a time is counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,10 +165,17 @@ fn set(c: &mut Context<'_>, unit: Unit, from: From, command: &'static str) -> Re
     };
     if does {
         // What lies before 1970 has passed like any other past.
-        c.db.set_expiry(key, Some(UnixMillis(until.max(0) as u64)));
+        set_and_tell(c, key, UnixMillis(until.max(0) as u64));
     }
     c.reply.integer(i64::from(does));
     Ok(())
+}
+
+/// Lets a key that is there live until then, and tells what that came to: what has passed deletes it.
+pub(crate) fn set_and_tell(c: &mut Context<'_>, key: &[u8], until: UnixMillis) {
+    c.db.set_expiry(key, Some(until));
+    let event = if until > c.db.now() { "expire" } else { "del" };
+    c.db.notify(EventClass::Generic, event, key);
 }
 
 fn ask(c: &mut Context<'_>, unit: Unit, from: From) -> Result<(), Error> {
@@ -189,6 +197,7 @@ fn persist(c: &mut Context<'_>) -> Result<(), Error> {
     let volatile = matches!(c.db.expires_at(c.args[1]), Some(Some(_)));
     if volatile {
         c.db.set_expiry(c.args[1], None);
+        c.db.notify(EventClass::Generic, "persist", c.args[1]);
     }
     c.reply.integer(i64::from(volatile));
     Ok(())

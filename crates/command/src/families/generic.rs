@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::execute::Context;
 use crate::spec::{self, Categories, Flags as F, Group, KeyFlags as K, KeySpec, Place, Spec};
 use crate::words::{database_index, integer, is};
-use base::database::Expiry;
+use base::database::{EventClass, Expiry};
 use base::{DatabaseIndex, UnixMillis};
 
 const MULTI_SHARD_SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
@@ -115,7 +115,10 @@ pub(crate) const SPECS: &[Spec] = &[
 fn del(c: &mut Context<'_>) -> Result<(), Error> {
     let mut gone = 0;
     for key in &c.args[1..] {
-        gone += i64::from(c.db.remove(key));
+        if c.db.remove(key) {
+            c.db.notify(EventClass::Generic, "del", key);
+            gone += 1;
+        }
     }
     c.reply.integer(gone);
     Ok(())
@@ -138,7 +141,7 @@ fn rename(c: &mut Context<'_>) -> Result<(), Error> {
         return Err(Error::NoSuchKey);
     }
     if from != to {
-        c.db.rename(from, to);
+        rename_and_tell(c, from, to);
     }
     c.reply.ok();
     Ok(())
@@ -151,10 +154,16 @@ fn renamenx(c: &mut Context<'_>) -> Result<(), Error> {
     }
     let free = c.db.kind(to).is_none();
     if free {
-        c.db.rename(from, to);
+        rename_and_tell(c, from, to);
     }
     c.reply.integer(i64::from(free));
     Ok(())
+}
+
+fn rename_and_tell(c: &mut Context<'_>, from: &[u8], to: &[u8]) {
+    c.db.rename(from, to);
+    c.db.notify(EventClass::Generic, "rename_from", from);
+    c.db.notify(EventClass::Generic, "rename_to", to);
 }
 
 /// The options of COPY.
@@ -195,7 +204,11 @@ fn copy(c: &mut Context<'_>) -> Result<(), Error> {
         Some(database) => c.db.exists_in(database, to),
         None => c.db.kind(to).is_some(),
     };
-    let does = (options.replace || !taken) && c.db.copy(from, elsewhere.unwrap_or(c.database), to);
+    let into = elsewhere.unwrap_or(c.database);
+    let does = (options.replace || !taken) && c.db.copy(from, into, to);
+    if does {
+        c.db.notify_in(into, EventClass::Generic, "copy_to", to);
+    }
     c.reply.integer(i64::from(does));
     Ok(())
 }
@@ -208,6 +221,8 @@ fn move_key(c: &mut Context<'_>) -> Result<(), Error> {
     let does = !c.db.exists_in(database, key) && c.db.copy(key, database, key);
     if does {
         c.db.remove(key);
+        c.db.notify(EventClass::Generic, "move_from", key);
+        c.db.notify_in(database, EventClass::Generic, "move_to", key);
     }
     c.reply.integer(i64::from(does));
     Ok(())
@@ -303,6 +318,11 @@ fn restore(c: &mut Context<'_>) -> Result<(), Error> {
     }
     if until.is_some_and(|at| at <= now) {
         c.db.remove(key);
+        if taken {
+            c.db.notify(EventClass::Generic, "del", key);
+        }
+    } else {
+        c.db.notify(EventClass::Generic, "restore", key);
     }
     c.reply.ok();
     Ok(())

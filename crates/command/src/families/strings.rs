@@ -4,12 +4,12 @@
 
 use crate::error::Error;
 use crate::execute::Context;
-use crate::families::expiry::{Unit, lifetime, moment};
+use crate::families::expiry::{Unit, lifetime, moment, set_and_tell};
 use crate::spec::{self, Group, Place, Spec};
 use crate::spec::{Flags as F, KeyFlags as K};
 use crate::words::{integer, is};
 use base::UnixMillis;
-use base::database::Expiry;
+use base::database::{EventClass, Expiry};
 
 /// The longest string; a constant of all replicas, whatever a node's configuration says.
 pub const STRING_BYTES_MAX: usize = resp::request::BULK_BYTES_MAX;
@@ -185,7 +185,7 @@ impl<'a> Life<'a> {
 fn set(c: &mut Context<'_>) -> Result<(), Error> {
     let (key, value) = (c.args[1], c.args[2]);
     if c.args.len() == 3 {
-        c.db.put_string(key, value, Expiry::Clear);
+        put(c, key, value, Expiry::Clear);
         c.reply.ok();
         return Ok(());
     }
@@ -225,7 +225,7 @@ fn set(c: &mut Context<'_>) -> Result<(), Error> {
         Condition::Present => there,
     };
     if does {
-        c.db.put_string(key, value, expiry);
+        put(c, key, value, expiry);
     }
     match (get, does) {
         (true, _) => {}
@@ -235,10 +235,19 @@ fn set(c: &mut Context<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Makes `key` hold the string, and tells of it.
+fn put(c: &mut Context<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
+    c.db.put_string(key, value, expiry);
+    c.db.notify(EventClass::String, "set", key);
+    if matches!(expiry, Expiry::At(_)) {
+        c.db.notify(EventClass::Generic, "expire", key);
+    }
+}
+
 fn getset(c: &mut Context<'_>) -> Result<(), Error> {
     let value = c.db.string(c.args[1])?;
     c.reply.bulk_or_null(value);
-    c.db.put_string(c.args[1], c.args[2], Expiry::Clear);
+    put(c, c.args[1], c.args[2], Expiry::Clear);
     Ok(())
 }
 
@@ -247,6 +256,7 @@ fn getdel(c: &mut Context<'_>) -> Result<(), Error> {
     c.reply.bulk_or_null(value);
     if value.is_some() {
         c.db.remove(c.args[1]);
+        c.db.notify(EventClass::Generic, "del", c.args[1]);
     }
     Ok(())
 }
@@ -269,8 +279,14 @@ fn getex(c: &mut Context<'_>) -> Result<(), Error> {
     };
     let until = life.at(c.db.now(), "getex")?;
     c.reply.bulk(value);
-    if until.is_some() || life == Life::Persist {
-        c.db.set_expiry(key, until);
+    let is_volatile = matches!(c.db.expires_at(key), Some(Some(_)));
+    match until {
+        Some(until) => set_and_tell(c, key, until),
+        None if life == Life::Persist && is_volatile => {
+            c.db.set_expiry(key, None);
+            c.db.notify(EventClass::Generic, "persist", key);
+        }
+        None => {}
     }
     Ok(())
 }
@@ -278,7 +294,7 @@ fn getex(c: &mut Context<'_>) -> Result<(), Error> {
 fn setnx(c: &mut Context<'_>) -> Result<(), Error> {
     let free = c.db.kind(c.args[1]).is_none();
     if free {
-        c.db.put_string(c.args[1], c.args[2], Expiry::Clear);
+        put(c, c.args[1], c.args[2], Expiry::Clear);
     }
     c.reply.integer(i64::from(free));
     Ok(())
@@ -294,7 +310,7 @@ fn psetex(c: &mut Context<'_>) -> Result<(), Error> {
 
 fn set_for(c: &mut Context<'_>, unit: Unit, command: &'static str) -> Result<(), Error> {
     let until = lifetime(c.args[2], unit, c.db.now(), command)?;
-    c.db.put_string(c.args[1], c.args[3], Expiry::At(until));
+    put(c, c.args[1], c.args[3], Expiry::At(until));
     c.reply.ok();
     Ok(())
 }
@@ -312,7 +328,7 @@ fn mget(c: &mut Context<'_>) -> Result<(), Error> {
 
 fn mset(c: &mut Context<'_>) -> Result<(), Error> {
     for [key, value] in pairs(c.args, "mset")? {
-        c.db.put_string(key, value, Expiry::Clear);
+        put(c, key, value, Expiry::Clear);
     }
     c.reply.ok();
     Ok(())
@@ -323,7 +339,7 @@ fn msetnx(c: &mut Context<'_>) -> Result<(), Error> {
     let free = pairs.iter().all(|[key, _]| c.db.kind(key).is_none());
     if free {
         for [key, value] in pairs {
-            c.db.put_string(key, value, Expiry::Clear);
+            put(c, key, value, Expiry::Clear);
         }
     }
     c.reply.integer(i64::from(free));
@@ -351,6 +367,7 @@ fn append(c: &mut Context<'_>) -> Result<(), Error> {
             more.len()
         }
     };
+    c.db.notify(EventClass::String, "append", key);
     c.reply.count(length as u64);
     Ok(())
 }
@@ -391,7 +408,9 @@ fn setrange(c: &mut Context<'_>) -> Result<(), Error> {
         before
     } else {
         check_length(offset, part.len())?;
-        c.db.splice_string(key, offset, part)?
+        let length = c.db.splice_string(key, offset, part)?;
+        c.db.notify(EventClass::String, "setrange", key);
+        length
     };
     c.reply.count(length as u64);
     Ok(())

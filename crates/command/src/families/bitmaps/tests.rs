@@ -139,6 +139,12 @@ fn bits(value: &[u8]) -> Vec<bool> {
     (0..value.len() * 8).map(|at| bit_at(value, at).0).collect()
 }
 
+#[test]
+fn changes_are_told() {
+    let mut model = Model::new();
+    model.tells(&[("SETBIT a 7 1", &["setbit a"]), ("SETBIT a 7 2", &[]), ("GETBIT a 7", &[])]);
+}
+
 proptest! {
     #[test]
     fn counting_and_finding_agree_with_looking_at_each_bit(

@@ -93,6 +93,18 @@ fn what_is_no_finite_number_is_refused() {
     ]);
 }
 
+#[test]
+fn changes_are_told() {
+    let mut model = model();
+    model.tells(&[
+        ("INCR a", &["incrby a"]),
+        ("DECRBY a 3", &["incrby a"]),
+        ("INCRBYFLOAT a 1.5", &["incrbyfloat a"]),
+        ("INCR a", &[]),
+        ("INCR list", &[]),
+    ]);
+}
+
 proptest! {
     #[test]
     fn integers_add_up_or_overflow(steps in proptest::collection::vec(prop_oneof![any::<i64>(), -5i64..5], 1..20)) {

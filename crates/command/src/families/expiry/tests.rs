@@ -117,3 +117,18 @@ fn impossible_times_and_conditions_are_refused() {
         ("EXPIRETIME a", ":9223372036854776"),
     ]);
 }
+
+#[test]
+fn changes_are_told() {
+    let mut model = Model::new();
+    model.tells(&[
+        ("EXPIRE a 10", &[]),
+        ("SET a v", &["set a"]),
+        ("PERSIST a", &[]),
+        ("EXPIRE a 10", &["expire a"]),
+        ("PEXPIRE a 5 GT", &[]),
+        ("PERSIST a", &["persist a"]),
+        ("EXPIREAT a 1", &["del a"]),
+        ("EXPIREAT a 1", &[]),
+    ]);
+}

@@ -165,3 +165,30 @@ fn what_is_known_of_a_key() {
     ]);
     assert!(model.ask("OBJECT FREQ a").starts_with("-ERR An LFU maxmemory policy is not selected, "));
 }
+
+#[test]
+fn changes_are_told() {
+    let mut model = Model::new();
+    model.tells(&[
+        ("MSET a 1 b 2 c 3", &["set a", "set b", "set c"]),
+        ("DEL a none b", &["del a", "del b"]),
+        ("UNLINK a", &[]),
+        ("RENAME c c", &[]),
+        ("RENAME c a", &["rename_from c", "rename_to a"]),
+        ("RENAME c a", &[]),
+        ("RENAMENX a a", &[]),
+        ("RENAMENX a b", &["rename_from a", "rename_to b"]),
+        ("COPY b c", &["copy_to c"]),
+        ("COPY b c", &[]),
+        ("COPY b c REPLACE DB 1", &["there:copy_to c"]),
+        ("MOVE c 1", &[]),
+        ("MOVE b 1", &["move_from b", "there:move_to b"]),
+        ("RESTORE a 0 dump:x", &["restore a"]),
+        ("RESTORE a 0 dump:x", &[]),
+        ("RESTORE a 0 nonsense REPLACE", &[]),
+        ("RESTORE a 10 dump:y REPLACE", &["restore a"]),
+        ("RESTORE a 1 dump:y ABSTTL REPLACE", &["del a"]),
+        ("RESTORE a 1 dump:y ABSTTL", &[]),
+        ("TOUCH b", &[]),
+    ]);
+}

@@ -256,6 +256,40 @@ fn no_string_grows_beyond_the_limit() {
     assert_eq!(check_length(usize::MAX, 1), Err(Error::StringTooLong));
 }
 
+#[test]
+fn changes_are_told() {
+    let mut model = model();
+    model.tells(&[
+        ("SET a v", &["set a"]),
+        ("SET a v NX", &[]),
+        ("SET a v EX 10", &["set a", "expire a"]),
+        ("SET a v KEEPTTL GET", &["set a"]),
+        ("SETEX a 10 v", &["set a", "expire a"]),
+        ("PSETEX a 10 v", &["set a", "expire a"]),
+        ("GETSET a w", &["set a"]),
+        ("SETNX a v", &[]),
+        ("SETNX b v", &["set b"]),
+        ("MSET a 1 b 2", &["set a", "set b"]),
+        ("MSETNX a 1 c 2", &[]),
+        ("MSETNX c 1 d 2", &["set c", "set d"]),
+        ("APPEND a x", &["append a"]),
+        ("APPEND e x", &["append e"]),
+        ("SETRANGE a 1 y", &["setrange a"]),
+        ("SETRANGE none 1 ", &[]),
+        ("SETRANGE list 1 x", &[]),
+        ("GETEX a", &[]),
+        ("GETEX a PERSIST", &[]),
+        ("GETEX a EX 10", &["expire a"]),
+        ("GETEX a PERSIST", &["persist a"]),
+        ("GETEX a PXAT 1", &["del a"]),
+        ("GETEX a EX 10", &[]),
+        ("GETDEL a", &[]),
+        ("GETDEL b", &["del b"]),
+        ("GET c", &[]),
+        ("SET c v EX x", &[]),
+    ]);
+}
+
 proptest! {
     /// APPEND and SETRANGE against a plain vector of bytes.
     #[test]

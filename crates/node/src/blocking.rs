@@ -81,10 +81,10 @@ impl Command {
 
     /// What is answered when its time is over.
     fn nothing(&self) -> Bytes {
-        Bytes::from_static(match (self.protocol, self.spec.name) {
-            (Protocol::Resp3, _) => b"_\r\n",
-            (Protocol::Resp2, "blmove" | "brpoplpush") => b"$-1\r\n",
-            (Protocol::Resp2, _) => NOTHING,
+        Bytes::from_static(match self.protocol {
+            Protocol::Resp3 => b"_\r\n",
+            // BLMOVE's and BRPOPLPUSH's, too, unlike what those answer in a transaction.
+            Protocol::Resp2 => NOTHING,
         })
     }
 }

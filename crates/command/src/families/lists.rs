@@ -153,7 +153,7 @@ pub(crate) const SPECS: &[Spec] = &[
         .does(|c| {
             let (from, to) = (End::parse(c.args[3])?, End::parse(c.args[4])?);
             block_seconds(c.args[5])?;
-            move_or(c, from, to, Some(Nothing::NullArray))
+            move_or(c, from, to, Some(Nothing::Null))
         }),
     blocking(543, "brpoplpush", 4)
         .flags(&[F::DENYOOM])
@@ -165,7 +165,7 @@ pub(crate) const SPECS: &[Spec] = &[
         )
         .does(|c| {
             block_seconds(c.args[3])?;
-            move_or(c, End::Right, End::Left, Some(Nothing::NullArray))
+            move_or(c, End::Right, End::Left, Some(Nothing::Null))
         }),
     blocking(544, "blmpop", -5)
         .flags(&[F::MOVABLEKEYS])

@@ -293,16 +293,14 @@ fn what_blocks_takes_what_is_there() {
 #[test]
 fn what_blocks_says_so_when_there_is_nothing_and_changes_nothing() {
     let mut model = model();
-    for request in [
-        "BLPOP a b 0",
-        "BRPOP a b 0",
-        "BLMOVE a string LEFT RIGHT 0",
-        "BRPOPLPUSH a string 0",
-        "BLMPOP 0 2 a b LEFT",
-    ] {
-        // What is answered to those who can't wait.
-        assert_eq!(model.ask(request), "*-1", "{request}");
-    }
+    // What is answered to those who can't wait.
+    model.says(&[
+        ("BLPOP a b 0", "*-1"),
+        ("BRPOP a b 0", "*-1"),
+        ("BLMOVE a string LEFT RIGHT 0", "$-1"),
+        ("BRPOPLPUSH a string 0", "$-1"),
+        ("BLMPOP 0 2 a b LEFT", "*-1"),
+    ]);
     assert!(model.told().is_empty());
     model.says(&[
         ("BLPOP a string 0", WRONG_TYPE),

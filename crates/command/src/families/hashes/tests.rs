@@ -144,7 +144,7 @@ fn what_is_no_hash_is_refused_and_left_alone() {
         assert_eq!(answer, "-WRONGTYPE Operation against a key holding the wrong kind of value", "{request}");
     }
     model.says(&[("GET s", "$1 1")]);
-    assert!(model.events.is_empty());
+    assert_eq!(model.told(), ["set s"]);
 }
 
 #[test]

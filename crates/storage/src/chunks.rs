@@ -118,16 +118,25 @@ impl<D: Disk> Store<D> {
         let Some(located) = located else { return Err(rotten) };
         let mut bad = Vec::new();
         let mut good = None;
+        let mut failed = None;
         for (nth, mirror) in self.mirrors.good.iter().enumerate() {
             match mirror.snapshot(key).and_then(|file| snapshot::read_chunk(file, located)) {
                 Ok(Some(bytes)) => {
                     good = Some(bytes);
                     break;
                 }
-                _ => bad.push(nth),
+                read => {
+                    failed = failed.or(read.err());
+                    bad.push(nth);
+                }
             }
         }
-        let Some(bytes) = good else { return Err(rotten) };
+        let Some(bytes) = good else {
+            // What the disk doesn't show isn't lost yet.
+            return Err(failed.filter(|error| error.kind() != io::ErrorKind::NotFound).map_or(rotten, |error| {
+                ReadError::Failed(format!("chunk {number} of the {snapshot} of {group} can't be read ({error})"))
+            }));
+        };
         for nth in bad {
             self.mend(nth, "chunks of a snapshot", |mirror| {
                 let file = mirror.snapshot(key)?;
@@ -171,7 +180,7 @@ impl<D: Disk> Store<D> {
             complete.extend(group.snapshot.as_ref().map(|record| (*id, record.clone())));
         }
         for (group, record) in complete {
-            self.open_complete(group, &record);
+            self.open_complete(group, &record)?;
         }
         for key in self.partials_on_disk() {
             self.open_partial(key);
@@ -193,12 +202,16 @@ impl<D: Disk> Store<D> {
         })
     }
 
-    fn open_complete(&mut self, group: GroupId, record: &SnapshotRecord) {
+    fn open_complete(&mut self, group: GroupId, record: &SnapshotRecord) -> Result<(), WriteError> {
         let key = (group, record.id());
-        let Some((source, table)) = self.open_files(key, |table| table.count(record) as u64) else {
+        let found = self.open_files(key, |table| table.count(record) as u64);
+        let found = found.map_err(|error| {
+            WriteError::Fatal(format!("reading {}: {error}", snapshot::file_name(key.0, key.1)))
+        })?;
+        let Some((source, table)) = found else {
             let here = self.contents.groups.get_mut(&group).expect("its snapshot was found");
             here.damage(|| format!("its {} is missing or has rotted", key.1));
-            return;
+            return Ok(());
         };
         let lacking = record.chunks.len() - table.count(record);
         if lacking > 0 {
@@ -218,11 +231,12 @@ impl<D: Disk> Store<D> {
             self.mirrors.notes.push(Note(note));
         }
         self.snapshots.insert(key, table);
+        Ok(())
     }
 
     /// What can't be opened is as if it had never been fetched.
     fn open_partial(&mut self, key: Key) {
-        let Some((source, table)) = self.open_files(key, |table| table.end) else { return };
+        let Ok(Some((source, table))) = self.open_files(key, |table| table.end) else { return };
         let equal = self.equalize(key, source, &table).into_iter().all(|(_, copied)| copied.is_ok());
         if equal && table.end > 0 {
             self.snapshots.insert(key, table);
@@ -233,19 +247,35 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    /// Opens a snapshot's file on all mirrors: which of them has the best one, by `worth`, and what is in it.
-    fn open_files(&mut self, key: Key, worth: impl Fn(&ChunkTable) -> u64) -> Option<(usize, ChunkTable)> {
+    /// Opens a snapshot's file on all mirrors: which of them has the best one, by `worth`, and what is in it. An error if no
+    /// mirror shows it and one failed when it was asked: what a disk doesn't show isn't lost yet.
+    fn open_files(
+        &mut self,
+        key: Key,
+        worth: impl Fn(&ChunkTable) -> u64,
+    ) -> io::Result<Option<(usize, ChunkTable)>> {
         let name = snapshot::file_name(key.0, key.1);
         let mut best: Option<(usize, ChunkTable)> = None;
+        let mut failed = None;
         for (nth, mirror) in self.mirrors.good.iter_mut().enumerate() {
-            let Ok(file) = mirror.disk.open(&name) else { continue };
-            let Ok(table) = ChunkTable::read(&file, key.0, key.1) else { continue };
+            let opened = mirror.disk.open(&name);
+            let read = opened.and_then(|file| Ok((ChunkTable::read(&file, key.0, key.1)?, file)));
+            let (table, file) = match read {
+                Ok(read) => read,
+                Err(error) => {
+                    failed = failed.or(Some(error).filter(|error| error.kind() != io::ErrorKind::NotFound));
+                    continue;
+                }
+            };
             mirror.snapshots.insert(key, file);
             if best.as_ref().is_none_or(|(_, known)| worth(known) < worth(&table)) {
                 best = Some((nth, table));
             }
         }
-        best
+        match (best, failed) {
+            (None, Some(error)) => Err(error),
+            (best, _) => Ok(best),
+        }
     }
 
     /// Copies a snapshot's file from one mirror to all whose file isn't the same; which those were, and whether it worked.

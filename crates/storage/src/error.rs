@@ -140,13 +140,15 @@ pub enum ReadError {
     Absent,
     /// It was here and no disk gives it back as it was written. What of it other copies don't have is lost to this one.
     Corrupt(String),
+    /// A disk failed when it was asked, and no other has it: it may be there all the same.
+    Failed(String),
 }
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent => write!(f, "it isn't here, or a newer snapshot has taken its place"),
-            Self::Corrupt(what) => f.write_str(what),
+            Self::Corrupt(what) | Self::Failed(what) => f.write_str(what),
         }
     }
 }

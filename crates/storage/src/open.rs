@@ -2,7 +2,7 @@
 //! that an interrupted write may have left is ever taken for something newer.
 
 use crate::disk::{Disk, DiskFile};
-use crate::error::{OpenError, WriteError};
+use crate::error::{OpenError, ReadError, WriteError};
 use crate::format::{self, Format};
 use crate::index::Contents;
 use crate::mirror::{Mirror, Mirrors, segment_name, segment_of_name};
@@ -28,6 +28,9 @@ impl<D: Disk> Store<D> {
         let mut notes = std::mem::take(&mut survey.notes);
         let mut replay = survey::replay(&mut survey.members, true, &mut notes);
         notes.append(&mut replay.notes);
+        if let Some(refusal) = survey::refusal(&mut survey.members) {
+            return Err(refusal);
+        }
         if replay.identity_lost {
             return Err(OpenError::Unreadable {
                 disks: names(&survey.members).join(", "),
@@ -50,20 +53,17 @@ impl<D: Disk> Store<D> {
         }
         let mirrors = assemble(survey, &mut contents, notes)?;
         let mut store = Store::assemble(mirrors, contents, options);
-        store.begin(seal, batch).map_err(|error| store.open_error(error))?;
-        let recovery = store.recovery();
+        let begun = store.begin(seal, batch);
+        begun.map_err(|error| store.open_error("beginning a new segment of the log", error))?;
+        let recovery = store.recovery().map_err(|error| store.open_error("reading the log", error))?;
         Ok((store, recovery))
     }
 
-    fn open_error(&self, error: WriteError) -> OpenError {
+    fn open_error(&self, doing: &'static str, error: WriteError) -> OpenError {
         let disk = self.mirrors.good.iter().map(|mirror| mirror.disk.name()).collect::<Vec<_>>().join(", ");
         match error {
             WriteError::Full(_) => OpenError::Full { disk },
-            WriteError::Fatal(what) => OpenError::Io {
-                disk,
-                doing: "beginning a new segment of the log",
-                error: io::Error::other(what),
-            },
+            WriteError::Fatal(what) => OpenError::Io { disk, doing, error: io::Error::other(what) },
         }
     }
 
@@ -122,13 +122,16 @@ impl<D: Disk> Store<D> {
         Ok(ops)
     }
 
-    fn recovery(&mut self) -> Recovery {
+    fn recovery(&mut self) -> Result<Recovery, WriteError> {
         let ids: Vec<GroupId> = self.contents.groups.keys().copied().collect();
         let mut groups = BTreeMap::new();
         for id in ids {
             let group = &self.contents.groups[&id];
             let (first, last) = (group.base().0.next(), group.last().0);
             let entries = if first > last { Ok(Vec::new()) } else { self.entries(id, first, last, u64::MAX) };
+            if let Err(ReadError::Failed(why)) = entries {
+                return Err(WriteError::Fatal(why));
+            }
             let partial = self.partial(id);
             let group = self.contents.groups.get_mut(&id).expect("it was there");
             if let Err(error) = &entries {
@@ -148,7 +151,7 @@ impl<D: Disk> Store<D> {
             );
         }
         let notes = std::mem::take(&mut self.mirrors.notes);
-        Recovery { identity: self.contents.identity.clone(), groups, notes }
+        Ok(Recovery { identity: self.contents.identity.clone(), groups, notes })
     }
 }
 

@@ -355,10 +355,12 @@ impl<D: Disk> Store<D> {
         let mut buffer = vec![0; HEADER_BYTES + place.payload_bytes as usize];
         let mut bad = Vec::new();
         let mut good = None;
+        let mut failed = None;
         for (nth, mirror) in self.mirrors.good.iter().enumerate() {
             let read =
                 mirror.segments.get(&place.segment).map(|file| file.read_at(place.offset, &mut buffer));
             let whole = matches!(read, Some(Ok(count)) if count == buffer.len());
+            failed = failed.or(read.and_then(Result::err));
             match whole.then(|| decode_append(group, place, &buffer)).flatten() {
                 Some(append) => {
                     good = Some(append);
@@ -369,6 +371,11 @@ impl<D: Disk> Store<D> {
         }
         let Some(append) = good else {
             let (segment, offset) = (place.segment, place.offset);
+            if let Some(error) = failed {
+                return Err(ReadError::Failed(format!(
+                    "entries of {group} at byte {offset} of segment {segment} of the log can't be read ({error})"
+                )));
+            }
             return Err(ReadError::Corrupt(format!(
                 "entries of {group} at byte {offset} of segment {segment} of the log have rotted on every disk; this copy \
                  of the group can't be trusted any more and is replaced by a new one from the others"

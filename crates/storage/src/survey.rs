@@ -27,8 +27,10 @@ pub struct Candidate<D> {
     pub in_use: bool,
     /// How far its log goes, as far as it alone says.
     probe: Option<Probe>,
-    /// It failed while it was read.
+    /// It failed while it was read or repaired.
     pub sick: bool,
+    /// The segments whose reading failed, and what the disk said.
+    failed: BTreeMap<u32, io::Error>,
 }
 
 /// The number of a directory that has none, or whose number has rotted.
@@ -106,6 +108,7 @@ fn look<D: Disk>(mut disk: D) -> Result<Candidate<D>, (D, OpenError)> {
         in_use: format.in_use,
         probe: None,
         sick: false,
+        failed: BTreeMap::new(),
     };
     candidate.probe = candidate.probe();
     Ok(candidate)
@@ -118,10 +121,21 @@ impl<D: Disk> Candidate<D> {
             return Vec::new();
         }
         let read = self.disk.open(&segment_name(segment)).and_then(|file| read_all(&file));
-        read.unwrap_or_else(|_| {
+        read.unwrap_or_else(|error| {
             self.sick = true;
+            self.failed.insert(segment, error);
             Vec::new()
         })
+    }
+
+    /// Whether it has a segment and let it be read.
+    fn shows(&self, segment: u32) -> bool {
+        self.segments.contains(&segment) && !self.failed.contains_key(&segment)
+    }
+
+    fn refuses(&mut self, segment: u32) -> Option<OpenError> {
+        let error = self.failed.remove(&segment)?;
+        Some(io_error(&self.disk, "reading a segment of the log", error))
     }
 
     fn probe(&mut self) -> Option<Probe> {
@@ -235,13 +249,24 @@ fn highest_number<D>(candidates: &[Candidate<D>]) -> u32 {
     highest
 }
 
+/// What a disk said that refused to show a segment which no other one has: what can't be read now may be read tomorrow, and
+/// is no more lost than it has rotted.
+pub fn refusal<D: Disk>(members: &mut [Candidate<D>]) -> Option<OpenError> {
+    let failed: Vec<u32> = members.iter().flat_map(|member| member.failed.keys().copied()).collect();
+    let only = failed.into_iter().find(|&segment| !members.iter().any(|member| member.shows(segment)))?;
+    members.iter_mut().find_map(|member| member.refuses(only))
+}
+
 /// No directory has a log that can be read by itself: all are new, or what they had is lost.
 fn without_log<D: Disk>(
-    candidates: Vec<Candidate<D>>,
+    mut candidates: Vec<Candidate<D>>,
     lost: Vec<String>,
     notes: Vec<Note>,
     mirror_max: u32,
 ) -> Result<Survey<D>, OpenError> {
+    if let Some(error) = refusal(&mut candidates) {
+        return Err(error);
+    }
     if let Some(used) = candidates.iter().find(|candidate| candidate.in_use) {
         let why = if used.segments.is_empty() {
             "it was begun, and none of its files is left"

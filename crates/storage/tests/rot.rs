@@ -297,3 +297,32 @@ fn a_file_whose_number_no_log_reaches_is_no_segment() {
     assert_eq!(recovery.groups[&G1].entries, [entry(1, 1, "kept")]);
     drop(store);
 }
+
+/// Found by seed 1032: a disk that failed just when the last segment was read was said to have rotted, and its owner was
+/// told to empty it.
+#[test]
+fn what_a_disk_fails_to_show_is_neither_rotten_nor_absent() {
+    let (disk, model) = history();
+    let (mut refusals, mut nth) = (0, 0);
+    loop {
+        nth += 1;
+        let copy = disk.duplicate("data");
+        copy.fail_nth(nth, false);
+        match Store::open(vec![copy.handle()], options()) {
+            Err(OpenError::Io { .. }) => refusals += 1,
+            Err(other) => panic!("operation {nth} failed: {other}"),
+            Ok((_, recovery)) => {
+                let context = format!("operation {nth} failed");
+                assert_eq!(verify(&recovery, &model, &context), (0, 0), "{context}");
+                if copy.operations() < nth {
+                    break;
+                }
+            }
+        }
+        // It works again, and nothing is lost.
+        copy.kill();
+        let (_, recovery) = open(&copy);
+        assert_eq!(verify(&recovery, &model, &format!("after operation {nth}")), (0, 0));
+    }
+    assert!(refusals > 10, "{refusals} of {nth}");
+}

@@ -261,6 +261,8 @@ pub struct Bugs {
     pub forward_runs_twice: bool,
     /// A snapshot says to reach one entry further than it does.
     pub snapshot_drops_entry: bool,
+    /// A node whose clock is off from the majority's leads and lets keys expire by it.
+    pub trusts_any_clock: bool,
 }
 
 impl Default for Config {

@@ -333,6 +333,8 @@ impl Node {
         let bound = self.hub.config.clock_skew_max.as_millis() as i64;
         // Of two clocks nobody can say which is off.
         let off = ahead.len() > 2 && median.abs() > bound;
+        #[cfg(feature = "bugs")]
+        let off = off && !self.hub.config.bugs.trusts_any_clock;
         if off != self.hub.clock_off {
             self.hub.clock_off = off;
             (self.next_tick, self.next_beat) = (self.hub.now, self.hub.now);

@@ -10,6 +10,8 @@ pub mod copies;
 pub mod counter;
 /// At most one leader a term, and it has everything that was committed.
 pub mod elections;
+/// What has a time to live lives that long, and no longer.
+pub mod expiry;
 /// What was acknowledged survives.
 pub mod ledger;
 /// The search for an order that explains all answers.
@@ -47,6 +49,6 @@ impl fmt::Display for Finding {
 
 /// Judges what clients did and heard.
 pub fn judge(history: &History) -> Vec<Finding> {
-    let all = [strings::check, counter::check, run_once::check, ledger::check, walk::check];
+    let all = [strings::check, counter::check, run_once::check, ledger::check, expiry::check, walk::check];
     all.iter().flat_map(|check| check(history)).collect()
 }

@@ -18,6 +18,8 @@ pub use plan::{Stage, Style, draw};
 pub enum Fault {
     /// These hosts lose power, and have it again at the end.
     PowerLoss(Vec<usize>),
+    /// All hosts that keep a copy of this group lose power at once, and have it again at the end.
+    PowerLossOfCopies(GroupId),
     /// These processes are killed, and started again at the end.
     Kill(Vec<usize>),
     /// This process is asked to stop, and started again at the end.
@@ -33,6 +35,8 @@ pub enum Fault {
         /// Whether connections break at once; otherwise what was sent arrives at the end.
         breaks: bool,
     },
+    /// These two don't hear each other, and all others hear both.
+    CutBetween(usize, usize),
     /// The ways to and from this host get longer, by up to so many milliseconds.
     SlowLinks(usize, u64),
     /// All connections of this host with others break.
@@ -51,6 +55,8 @@ pub enum Fault {
     FailedDisk(usize, u64),
     /// A host loses power, bits flip in so many places of its disk, and it starts again at once.
     Rot(usize, u64),
+    /// The same, with one bit in what the log was given last.
+    RotTail(usize),
     /// A host is replaced by an empty one at the same address.
     Replace(usize),
     /// What befalls the host that leads this group when it begins.
@@ -76,6 +82,8 @@ pub enum OnLeader {
     Cut(bool, bool),
     /// As [`Fault::HungDisk`].
     HungDisk,
+    /// As [`Fault::WallClock`].
+    WallClock(i64),
 }
 
 impl OnLeader {
@@ -86,6 +94,7 @@ impl OnLeader {
             OnLeader::Pause(after_turn) => Fault::Pause(vec![host], after_turn),
             OnLeader::Cut(both, breaks) => Fault::Cut { side: vec![host], both, breaks },
             OnLeader::HungDisk => Fault::HungDisk(host),
+            OnLeader::WallClock(error_ms) => Fault::WallClock(host, error_ms),
         }
     }
 }
@@ -230,7 +239,7 @@ impl Director {
 
 /// Whether a copy is lost by it, so that the others must be whole.
 fn destroys(fault: &Fault) -> bool {
-    matches!(fault, Fault::Rot(..) | Fault::Replace(_) | Fault::RotWhileLeaderIsCutOff(_))
+    matches!(fault, Fault::Rot(..) | Fault::RotTail(_) | Fault::Replace(_) | Fault::RotWhileLeaderIsCutOff(_))
 }
 
 /// What a fault turns out to be when it begins, and in a second step.
@@ -239,6 +248,11 @@ fn resolve<P: Program>(world: &World<P>, fault: &Fault) -> (Vec<Fault>, Vec<Faul
         Fault::Leader(group, what) | Fault::NewLeader(group, what, _) => {
             (world.leader_of(*group).map(|(host, _)| what.on(host)).into_iter().collect(), Vec::new())
         }
+        Fault::PowerLossOfCopies(group) => {
+            let hosts: Vec<usize> = world.copies_of(*group).map(|(host, _)| host).collect();
+            let fault = (!hosts.is_empty()).then_some(Fault::PowerLoss(hosts));
+            (fault.into_iter().collect(), Vec::new())
+        }
         Fault::RotWhileLeaderIsCutOff(group) => {
             let mut followers = world.followers_of(*group);
             let (Some((leader, _)), false) = (world.leader_of(*group), followers.len() < 2) else {
@@ -246,7 +260,7 @@ fn resolve<P: Program>(world: &World<P>, fault: &Fault) -> (Vec<Fault>, Vec<Faul
             };
             let follower = followers.remove(0);
             let cut = |side| Fault::Cut { side, both: true, breaks: true };
-            (vec![cut(followers)], vec![cut(vec![leader]), Fault::Rot(follower, 1)])
+            (vec![cut(followers)], vec![cut(vec![leader]), Fault::RotTail(follower)])
         }
         fault => (vec![fault.clone()], Vec::new()),
     }
@@ -272,6 +286,10 @@ fn break_it<P: Program>(world: &mut World<P>, fault: &Fault, lasts: u64) {
         Fault::Cut { side, both, breaks } => {
             ways(world, side, *both).into_iter().for_each(|(from, to)| world.cut(from, to, *breaks));
         }
+        Fault::CutBetween(a, b) => {
+            world.cut(*a, *b, false);
+            world.cut(*b, *a, false);
+        }
         Fault::SlowLinks(host, millis) => slow_links(world, *host, millis * MILLI),
         Fault::BreakLinks(host) => {
             (0..world.host_count()).for_each(|other| world.break_link(*host, other, Some(20)));
@@ -288,8 +306,17 @@ fn break_it<P: Program>(world: &mut World<P>, fault: &Fault, lasts: u64) {
             world.tell(|| format!("bits flip in {}", flipped.join(", ")));
             world.start_again(*host);
         }
+        Fault::RotTail(host) => {
+            world.lose_power(*host);
+            let flipped = world.rot_tail(*host, 0);
+            world.tell(|| format!("a bit flips in {flipped:?}"));
+            world.start_again(*host);
+        }
         Fault::Replace(host) => world.replace(*host),
-        Fault::Leader(..) | Fault::NewLeader(..) | Fault::RotWhileLeaderIsCutOff(_) => {
+        Fault::PowerLossOfCopies(_)
+        | Fault::Leader(..)
+        | Fault::NewLeader(..)
+        | Fault::RotWhileLeaderIsCutOff(_) => {
             unreachable!("it was resolved")
         }
     }
@@ -311,13 +338,19 @@ fn mend<P: Program>(world: &mut World<P>, fault: &Fault) {
         Fault::Cut { side, both, .. } => {
             ways(world, side, *both).into_iter().for_each(|(from, to)| world.uncut(from, to));
         }
+        Fault::CutBetween(a, b) => {
+            world.uncut(*a, *b);
+            world.uncut(*b, *a);
+        }
         Fault::SlowLinks(host, _) => slow_links(world, *host, 0),
         Fault::WallClock(host, _) => world.set_wall_clock(*host, 0),
         Fault::SlowDisk(host, _) => world.slow_disk(*host, 1),
         Fault::HungDisk(host) => world.hang_disk(*host, 0),
         Fault::FullDisk(host, _) | Fault::FailedDisk(host, _) => world.repair_disk(*host),
-        Fault::BreakLinks(_)
+        Fault::PowerLossOfCopies(_)
+        | Fault::BreakLinks(_)
         | Fault::Rot(..)
+        | Fault::RotTail(_)
         | Fault::Drift(..)
         | Fault::Replace(_)
         | Fault::Leader(..)

@@ -171,6 +171,21 @@ pub struct LedgerKey {
     pub read: Option<Reply>,
 }
 
+/// A key that is written once, with a time to live, and looked at now and then.
+#[derive(Clone, Debug)]
+pub struct MortalKey {
+    /// When its SET was sent.
+    pub called: u64,
+    /// When its fate was heard.
+    pub returned: u64,
+    /// Its fate.
+    pub outcome: Outcome,
+    /// How long it was to live.
+    pub millis: u64,
+    /// Looks at it: when they were sent, when the answer came, and whether it was there.
+    pub looks: Vec<(u64, u64, bool)>,
+}
+
 /// A walk over all keys by SCAN, begun and finished.
 #[derive(Clone, Debug)]
 pub struct Walk {
@@ -214,6 +229,8 @@ pub struct History {
     pub pieces_read: Option<Reply>,
     /// Keys written once; the key of number n is the ledger's key n.
     pub ledger: Vec<LedgerKey>,
+    /// Keys with a time to live; the key of number n is the mortal key n.
+    pub mortals: Vec<MortalKey>,
     /// Walks by SCAN and KEYS that came to their end.
     pub walks: Vec<Walk>,
     /// Answers of DBSIZE.

@@ -22,8 +22,8 @@ struct Cli {
     /// Tell the story as it happens.
     #[arg(long, short)]
     verbose: bool,
-    /// What goes wrong mostly, instead of what the seed says: mixed, falling-leaders, new-leaders, paused-leaders,
-    /// power-losses, replacements, rotten-tails.
+    /// What goes wrong mostly, instead of what the seed says: mixed, falling-leaders, new-leaders, restarts,
+    /// paused-leaders, power-losses, replacements, rotten-tails, wrong-clocks.
     #[arg(long, value_parser = style)]
     style: Option<Style>,
 }

@@ -296,7 +296,10 @@ mod tests {
         let settings = Settings { bugs, harsh: false, style: Style::Mixed, ..settings(seed) };
         let mut plan = plan(&settings);
         plan.retain(|planned| {
-            !matches!(planned.fault, Fault::Rot(..) | Fault::Replace(_) | Fault::RotWhileLeaderIsCutOff(_))
+            !matches!(
+                planned.fault,
+                Fault::Rot(..) | Fault::RotTail(_) | Fault::Replace(_) | Fault::RotWhileLeaderIsCutOff(_)
+            )
         });
         run_plan::<Toy>(settings, plan)
     }

@@ -11,7 +11,7 @@ pub mod speech;
 
 use crate::checkers::{Finding, ledger};
 use crate::history::{
-    Action, FAMILY_KEYS, History, KeyIndex, LedgerKey, Operation, Outcome, Reply, Size, Walk,
+    Action, FAMILY_KEYS, History, KeyIndex, LedgerKey, MortalKey, Operation, Outcome, Reply, Size, Walk,
 };
 use base::Rng;
 use choice::{Choice, Kind};
@@ -278,7 +278,7 @@ impl Workload {
 
     fn put_command(&mut self, client: usize, now: u64, bytes: &mut Vec<u8>) {
         let walking = self.clients[client].walk.is_some();
-        let purpose = match self.rng.below(100) {
+        let purpose = match self.rng.below(106) {
             0..=69 if walking => self.put_scan(client, now, bytes),
             0..=69 => self.put_family(client, now, bytes),
             70..=77 => {
@@ -299,6 +299,8 @@ impl Workload {
                 self.history.ledger.push(LedgerKey { called: now, returned: 0, outcome, read: None });
                 Purpose::Ledger(number)
             }
+            100..=101 => self.put_mortal(now, bytes),
+            102..=105 if !self.history.mortals.is_empty() => self.put_look(bytes),
             96 => {
                 speech::put(bytes, &[b"DBSIZE"]);
                 Purpose::Size(0)
@@ -310,6 +312,24 @@ impl Workload {
             _ => self.put_scan(client, now, bytes),
         };
         self.under_way(client, purpose, now);
+    }
+
+    fn put_mortal(&mut self, now: u64, bytes: &mut Vec<u8>) -> Purpose {
+        let number = self.history.mortals.len();
+        let millis = self.rng.between(1_500, 7_000);
+        let text = millis.to_string();
+        speech::put(bytes, &[b"SET", &speech::mortal_key(number), b"alive", b"PX", text.as_bytes()]);
+        let outcome = Outcome::Open;
+        self.history.mortals.push(MortalKey { called: now, returned: 0, outcome, millis, looks: Vec::new() });
+        Purpose::Mortal(number)
+    }
+
+    /// Looks at one of the last mortal keys: some live, some have just gone.
+    fn put_look(&mut self, bytes: &mut Vec<u8>) -> Purpose {
+        let count = self.history.mortals.len();
+        let number = count - 1 - self.rng.below(count.min(12) as u64) as usize;
+        speech::put(bytes, &[b"GET", &speech::mortal_key(number)]);
+        Purpose::Look(number)
     }
 
     fn under_way(&mut self, client: usize, purpose: Purpose, now: u64) {
@@ -420,11 +440,20 @@ impl Workload {
                 let key = &mut history.ledger[number as usize];
                 (key.returned, key.outcome) = (now, outcome);
             }
+            Purpose::Mortal(number) => {
+                let key = &mut history.mortals[number];
+                (key.returned, key.outcome) = (now, outcome);
+            }
+            Purpose::Look(number) => {
+                if let Outcome::Done(reply) = outcome {
+                    history.mortals[number].looks.push((pending.sent, now, reply != Reply::Nil));
+                }
+            }
             Purpose::Size(_) => {
                 if let Outcome::Done(Reply::Integer(keys)) = outcome {
                     // Whatever was ever written, and the two that all share.
-                    let keys_max = history.ledger.len() + FAMILY_KEYS * history.families.len() + 2;
-                    let keys_max = keys_max as i64;
+                    let alone = history.ledger.len() + history.mortals.len();
+                    let keys_max = (alone + FAMILY_KEYS * history.families.len() + 2) as i64;
                     history.sizes.push(Size { called: pending.sent, returned: now, keys, keys_max });
                 }
             }
@@ -505,8 +534,9 @@ impl Workload {
             match speech::recognize(&key) {
                 Known::Ledger(number) => walk.ledger.push(number),
                 Known::Family(family) if family < self.history.families.len() => {}
+                Known::Mortal(number) if number < self.history.mortals.len() => {}
                 Known::Shared => {}
-                Known::Family(_) | Known::Stranger => walk.strangers.push(key),
+                Known::Family(_) | Known::Mortal(_) | Known::Stranger => walk.strangers.push(key),
             }
         }
     }

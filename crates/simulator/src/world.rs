@@ -81,7 +81,7 @@ pub struct Settings {
 /// Classic bugs of a driver and its disk; the checkers must find each. Those of a node are in its configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bugs {
-    /// Disks say that something is synced which isn't.
+    /// Disks say that something is synced before it is.
     pub acknowledge_before_fsync: bool,
     /// A host that lost its disk comes back under its old name.
     pub wiped_under_old_name: bool,

@@ -17,26 +17,32 @@ pub enum Style {
     FallingLeaders,
     /// Whoever is elected is cut off at once, in a slow network: terms pass in which little gets far.
     NewLeaders,
-    /// Leaders are stopped for longer than their leases.
+    /// Processes are killed and start again at once, in a slow network, so that messages outlive who they were sent to.
+    Restarts,
+    /// Leaders are stopped for longer than their leases, and some are cut off when they go on.
     PausedLeaders,
-    /// Hosts with slow disks lose power: one, some, or all.
+    /// Hosts lose power: one, some, all, or just those that keep a group; often with slow disks.
     PowerLosses,
     /// Hosts are replaced by empty ones, and leaders are cut off beside it.
     Replacements,
     /// What a follower wrote last rots, while its leader is cut off.
     RottenTails,
+    /// Leaders' wall clocks are wrong, and leaders fall.
+    WrongClocks,
 }
 
 impl Style {
     /// All of them, with their names.
-    pub const ALL: [(&str, Style); 7] = [
+    pub const ALL: [(&str, Style); 9] = [
         ("mixed", Style::Mixed),
         ("falling-leaders", Style::FallingLeaders),
         ("new-leaders", Style::NewLeaders),
+        ("restarts", Style::Restarts),
         ("paused-leaders", Style::PausedLeaders),
         ("power-losses", Style::PowerLosses),
         ("replacements", Style::Replacements),
         ("rotten-tails", Style::RottenTails),
+        ("wrong-clocks", Style::WrongClocks),
     ];
 
     /// Mostly the mixed one.
@@ -64,13 +70,12 @@ pub fn draw(rng: &mut Rng, style: Style, stage: Stage) -> Vec<Planned> {
         Style::Mixed => mixed(rng, stage),
         Style::FallingLeaders => falling_leaders(rng, stage),
         Style::NewLeaders => new_leaders(rng, stage),
-        Style::PausedLeaders => every(rng, stage, 700, |rng| {
-            let what = OnLeader::Pause(rng.chance(1, 3));
-            (Fault::Leader(group(rng, stage.shards), what), rng.between(100, 2_500))
-        }),
+        Style::Restarts => restarts(rng, stage),
+        Style::PausedLeaders => paused_leaders(rng, stage),
         Style::PowerLosses => power_losses(rng, stage),
         Style::Replacements => replacements(rng, stage),
         Style::RottenTails => rotten_tails(rng, stage),
+        Style::WrongClocks => wrong_clocks(rng, stage),
     };
     plan.sort_by_key(|planned| planned.at);
     plan
@@ -87,8 +92,9 @@ fn mixed(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
     // What destroys a copy waits for a world that is whole, and so may find none.
     for _ in 0..rng.below(4) {
         let host = rng.below(hosts as u64) as usize;
-        let fault = match rng.below(4) {
+        let fault = match rng.below(5) {
             0 => Fault::Rot(host, rng.between(1, 4)),
+            2 => Fault::RotTail(host),
             1 => Fault::RotWhileLeaderIsCutOff(group(rng, shards)),
             _ => Fault::Replace(host),
         };
@@ -141,10 +147,52 @@ fn new_leaders(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
         let delay_ms = if rng.chance(1, 2) { 0 } else { rng.below(500) };
         (Fault::NewLeader(group, what, delay_ms), rng.between(200, 1_500))
     });
+    plan.extend(slow_network(rng, stage));
+    plan
+}
+
+fn slow_network(rng: &mut Rng, stage: Stage) -> impl Iterator<Item = Planned> {
     let extra = rng.between(40, 160);
-    let slow =
-        |host| Planned { at: stage.from, lasts: stage.to - stage.from, fault: Fault::SlowLinks(host, extra) };
-    plan.extend((0..stage.hosts).map(slow));
+    (0..stage.hosts).map(move |host| all_along(stage, Fault::SlowLinks(host, extra)))
+}
+
+fn restarts(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
+    let mut plan = every(rng, stage, 300, |rng| {
+        let fault = match rng.below(3) {
+            0 => Fault::Leader(group(rng, stage.shards), OnLeader::Kill),
+            1 => Fault::Kill(vec![rng.below(stage.hosts as u64) as usize]),
+            _ => Fault::Kill(some(rng, stage.hosts)),
+        };
+        (fault, rng.between(5, 60))
+    });
+    plan.extend(slow_network(rng, stage));
+    plan
+}
+
+fn paused_leaders(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
+    // Where few are stopped at a time, a successor is elected soon, and changes things behind the back of who is stopped.
+    let millis = *rng.pick(&[700, 1_800]).unwrap_or(&700);
+    let mut plan = every(rng, stage, millis, |rng| {
+        let what = OnLeader::Pause(rng.chance(1, 3));
+        (Fault::Leader(group(rng, stage.shards), what), rng.between(100, 2_500))
+    });
+    // Some find themselves cut off when they go on: they had the answers to their last questions, and won't hear of their
+    // successor for a while.
+    let mut cuts = Vec::new();
+    for pause in &plan {
+        let Fault::Leader(group, OnLeader::Pause(_)) = pause.fault else { continue };
+        if rng.chance(1, 2) {
+            let at = pause.at + rng.between(2, 60) * MILLI;
+            let lasts = (pause.lasts + rng.between(100, 600) * MILLI).min(stage.to + SECOND - at);
+            cuts.push(Planned { at, lasts, fault: Fault::Leader(group, OnLeader::Cut(true, false)) });
+        }
+    }
+    plan.extend(cuts);
+    // In a slow network there are always answers under way.
+    if rng.chance(1, 2) {
+        let extra = rng.between(5, 60);
+        plan.extend((0..stage.hosts).map(|host| all_along(stage, Fault::SlowLinks(host, extra))));
+    }
     plan
 }
 
@@ -152,12 +200,22 @@ fn power_losses(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
     let mut plan = every(rng, stage, 1_500, |rng| {
         let first = rng.below(stage.hosts as u64) as usize;
         let last = stage.hosts.min(first + rng.between(1, 6) as usize);
-        (Fault::PowerLoss((first..last).collect()), rng.between(20, 400))
+        let fault = match rng.below(2) {
+            0 => Fault::PowerLossOfCopies(group(rng, stage.shards)),
+            _ => Fault::PowerLoss((first..last).collect()),
+        };
+        (fault, rng.between(20, 400))
     });
-    let slow =
-        |host| Planned { at: stage.from, lasts: stage.to - stage.from, fault: Fault::SlowDisk(host, 30) };
-    plan.extend((0..stage.hosts).map(slow));
+    // A slow disk has a batch under way whenever the power goes; one that is quick has just said that it is done.
+    if rng.chance(1, 2) {
+        plan.extend((0..stage.hosts).map(|host| all_along(stage, Fault::SlowDisk(host, 30))));
+    }
     plan
+}
+
+/// Something that lasts from beginning to end.
+fn all_along(stage: Stage, fault: Fault) -> Planned {
+    Planned { at: stage.from, lasts: stage.to - stage.from, fault }
 }
 
 fn replacements(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
@@ -180,6 +238,17 @@ fn rotten_tails(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
     plan
 }
 
+fn wrong_clocks(rng: &mut Rng, stage: Stage) -> Vec<Planned> {
+    let mut plan = every(rng, stage, 1_500, |rng| {
+        let what = OnLeader::WallClock(wall_error(rng));
+        (Fault::Leader(group(rng, stage.shards), what), rng.between(300, 4_000))
+    });
+    plan.extend(every(rng, stage, 1_500, |rng| {
+        (Fault::Leader(group(rng, stage.shards), on_leader(rng)), rng.between(30, 900))
+    }));
+    plan
+}
+
 fn place(rng: &mut Rng, fault: Fault, longest_ms: u64, from: u64, to: u64) -> Planned {
     let at = rng.between(from, to);
     // Short ones are as interesting as long ones.
@@ -191,7 +260,7 @@ fn place(rng: &mut Rng, fault: Fault, longest_ms: u64, from: u64, to: u64) -> Pl
 /// A fault, and how many milliseconds it may last.
 fn any(rng: &mut Rng, hosts: usize, shards: u32) -> (Fault, u64) {
     let host = rng.below(hosts as u64) as usize;
-    match rng.below(52) {
+    match rng.below(54) {
         0..=3 => (Fault::PowerLoss(vec![host]), 4_000),
         4..=5 => (Fault::PowerLoss(some(rng, hosts)), 2_500),
         6 => (Fault::PowerLoss((0..hosts).collect()), 1_500),
@@ -210,6 +279,10 @@ fn any(rng: &mut Rng, hosts: usize, shards: u32) -> (Fault, u64) {
         32..=34 => (Fault::HungDisk(host), 4_000),
         35..=36 => (Fault::FullDisk(host, rng.below(20_000)), 4_000),
         37..=39 => (Fault::FailedDisk(host, rng.between(1, 60)), 3_000),
+        40..=41 => {
+            let other = (host + rng.between(1, hosts as u64) as usize) % hosts;
+            (Fault::CutBetween(host, other), 5_000)
+        }
         _ => (Fault::Leader(group(rng, shards), on_leader(rng)), 4_000),
     }
 }

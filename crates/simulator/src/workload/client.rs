@@ -48,6 +48,10 @@ pub enum Purpose {
     Piece(usize),
     /// SET of a key of the ledger.
     Ledger(u32),
+    /// SET of a mortal key.
+    Mortal(usize),
+    /// GET of a mortal key.
+    Look(usize),
     /// One step of a walk.
     Scan,
     /// KEYS, all at once.

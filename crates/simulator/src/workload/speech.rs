@@ -14,6 +14,11 @@ pub fn ledger_key(number: u32) -> Vec<u8> {
     format!("l:{number}").into_bytes()
 }
 
+/// The name of a key with a time to live.
+pub fn mortal_key(number: usize) -> Vec<u8> {
+    format!("m:{number}").into_bytes()
+}
+
 /// The counter that all clients share.
 pub const COUNTER: &[u8] = b"counter";
 /// The key to which all clients append.
@@ -26,6 +31,8 @@ pub enum Known {
     Family(usize),
     /// The ledger's key of this number.
     Ledger(u32),
+    /// The mortal key of this number.
+    Mortal(usize),
     /// One of the two shared by all.
     Shared,
     /// Nobody writes such keys.
@@ -40,6 +47,9 @@ pub fn recognize(key: &[u8]) -> Known {
     let number = |digits: &[u8]| std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok());
     match key {
         [b'l', b':', digits @ ..] => number(digits).map_or(Known::Stranger, Known::Ledger),
+        [b'm', b':', digits @ ..] => {
+            number(digits).map_or(Known::Stranger, |number: u32| Known::Mortal(number as usize))
+        }
         [b'{', b'f', digits @ .., b'}', b'a'..=b'c'] => {
             number(digits).map_or(Known::Stranger, |family: u32| Known::Family(family as usize))
         }

@@ -154,9 +154,9 @@ impl<P: Program> World<P> {
 
     fn could_not_open(&mut self, host: usize, error: &OpenError) {
         self.tell(|| format!("host {host} can't open its disks: {error}"));
-        let (mood, lies) = (self.hosts[host].disk, self.settings.bugs.acknowledge_before_fsync);
+        let mood = self.hosts[host].disk;
         match error {
-            OpenError::Unreadable { .. } if mood.rotten || lies => self.replace(host),
+            OpenError::Unreadable { .. } if mood.rotten => self.replace(host),
             OpenError::Io { .. } | OpenError::Full { .. } if mood.failing => {
                 self.plan_boot(host, self.now + 300 * MILLI);
             }

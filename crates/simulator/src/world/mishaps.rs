@@ -4,6 +4,7 @@
 use super::{MILLI, Probe, Program, World};
 use base::{GroupId, NodeId, Term};
 use node::api::Input;
+use storage::memory::MemoryDisk;
 
 impl<P: Program> World<P> {
     /// How many hosts there are.
@@ -30,7 +31,8 @@ impl<P: Program> World<P> {
         followers.into_iter().map(|(host, _)| host).collect()
     }
 
-    fn copies_of(&self, group: GroupId) -> impl Iterator<Item = (usize, Probe)> {
+    /// The hosts that keep a copy of a group, and what is seen of it there.
+    pub(crate) fn copies_of(&self, group: GroupId) -> impl Iterator<Item = (usize, Probe)> {
         self.hosts.iter().enumerate().filter_map(move |(number, host)| {
             let mut found = None;
             host.process.as_ref()?.program.probe(&mut |probe| {
@@ -46,7 +48,7 @@ impl<P: Program> World<P> {
     pub(crate) fn lose_power(&mut self, host: usize) {
         self.tear_batch(host);
         for platter in &self.hosts[host].platters {
-            platter.disk.crash(&mut self.chances.mishaps);
+            platter.crash(&mut self.chances.mishaps);
         }
         self.end_process(host, false);
     }
@@ -137,30 +139,39 @@ impl<P: Program> World<P> {
         }
     }
 
-    /// Bits flip on one of the host's disks, in up to `places` places, most of them where the log was last written. Says
-    /// where.
+    /// Bits flip on one of the host's disks, in up to `places` places of any files. Says where.
     pub(crate) fn rot(&mut self, host: usize, mirror: usize, places: u64) -> Vec<String> {
-        let this = &mut self.hosts[host];
-        this.disk.rotten = true;
-        let mirrors = this.platters.len();
-        let disk = &this.platters[mirror % mirrors].disk;
-        let rng = &mut self.chances.mishaps;
         let mut flipped = Vec::new();
         for _ in 0..places {
-            let names = disk.names();
-            let Some(name) = rng.pick(&names) else { break };
-            let Some(content) = disk.content(name) else { continue };
-            let written = content.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1);
-            if written == 0 {
-                continue;
-            }
-            let back =
-                if rng.chance(2, 3) { 1 + rng.below(written.min(120)) } else { 1 + rng.below(written) };
-            if disk.rot(name, written - back, 1 << rng.below(8)) {
-                flipped.push(format!("{name} at {}", written - back));
-            }
+            let names = self.disk_of(host, mirror).names();
+            let name = self.chances.mishaps.pick(&names).cloned();
+            flipped.extend(name.and_then(|name| self.flip(host, mirror, &name, u64::MAX)));
         }
         flipped
+    }
+
+    /// A bit flips in what the log of one of the host's disks was given last. Says where.
+    pub(crate) fn rot_tail(&mut self, host: usize, mirror: usize) -> Option<String> {
+        let disk = self.disk_of(host, mirror);
+        let written =
+            |name: &String| disk.content(name).is_some_and(|content| content.iter().any(|&byte| byte != 0));
+        let newest = disk.names().into_iter().rfind(|name| name.starts_with("log-") && written(name))?;
+        self.flip(host, mirror, &newest, 60)
+    }
+
+    fn disk_of(&self, host: usize, mirror: usize) -> &MemoryDisk {
+        let platters = &self.hosts[host].platters;
+        &platters[mirror % platters.len()].disk
+    }
+
+    /// Flips one bit of a file, at most `back` bytes before the end of what was written.
+    fn flip(&mut self, host: usize, mirror: usize, name: &str, back: u64) -> Option<String> {
+        self.hosts[host].disk.rotten = true;
+        let content = self.disk_of(host, mirror).content(name)?;
+        let written = content.iter().rposition(|&byte| byte != 0)? as u64 + 1;
+        let rng = &mut self.chances.mishaps;
+        let (offset, mask) = (written - 1 - rng.below(written.min(back)), 1 << rng.below(8));
+        self.disk_of(host, mirror).rot(name, offset, mask).then(|| format!("{name} at {offset}"))
     }
 
     /// The host loses everything and comes back with empty disks, to join as a new node.
@@ -168,7 +179,7 @@ impl<P: Program> World<P> {
         self.end_process(host, false);
         let this = &mut self.hosts[host];
         for platter in &this.platters {
-            platter.disk.wipe();
+            platter.wipe();
         }
         this.disk.rotten = false;
         this.disk.failing = false;

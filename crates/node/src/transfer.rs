@@ -50,7 +50,10 @@ impl Replica {
         // A follower that fetches the present snapshot must be able to finish, or it would never catch up.
         let busy = hub.now.since(self.piece_served_at) < SERVING && self.log_bytes < log_bytes_max * 8;
         let blank = matches!(self.machine.state, State::Blank);
-        let wanted = self.snapshot_rotten || (!busy && (long || (pinned && self.log_bytes > 0)));
+        // A log that is long with what isn't committed yet has nothing for another snapshot.
+        let is_news = self.machine.applied > self.raft.snapshot_index();
+        let wanted =
+            self.snapshot_rotten || (is_news && !busy && (long || (pinned && self.log_bytes > 0)));
         let due = self.taking.is_none() && self.install.is_none() && !blank && wanted;
         if due {
             self.forget_partial(hub);

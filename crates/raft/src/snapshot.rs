@@ -40,6 +40,11 @@ impl Snapshots {
 }
 
 impl Raft {
+    /// Through which entry the newest snapshot reaches.
+    pub fn snapshot_index(&self) -> Index {
+        self.snapshots.index()
+    }
+
     /// The state as of `index` is durable under this manifest, and serves followers from now on. Entries before
     /// `keep_from`, at most the one after `index`, are no longer needed, in memory nor on disk.
     pub fn snapshot_taken(&mut self, index: Index, manifest: Bytes, keep_from: Index) {

@@ -177,6 +177,15 @@ impl<P: Program> World<P> {
         for note in &recovery.notes {
             self.tell(|| format!("host {host} recovers: {note}"));
         }
+        let (mood, lies) = (self.hosts[host].disk, self.settings.bugs.acknowledge_before_fsync);
+        if let Some((group, why)) =
+            recovery.groups.iter().find_map(|(group, found)| Some((group, found.damaged.clone()?)))
+            && !mood.rotten
+            && !lies
+        {
+            let text = format!("host {host} lost its copy of {group} on a disk that never rotted: {why}");
+            self.find(Finding::new("disk", text));
+        }
         if self.settings.bugs.rotten_tail_cut_as_torn {
             recovery.groups.values_mut().for_each(|group| group.doubt = None);
         }

@@ -5,8 +5,8 @@
 //! still unanswered is sent again in the same order. So the order of a connection's commands within a shard holds over
 //! every failure, and nothing is done twice.
 //!
-//! A read can't be told to have happened before a write that was sent behind it and may be done by now: such a read
-//! isn't sent again but refused with TRYAGAIN.
+//! A read can't be told to have happened before a write that was sent behind it and may be done by now, nor before another
+//! read behind it that has been answered: such a read isn't sent again but refused with TRYAGAIN.
 
 use crate::hub::{Hub, Verdict, Waiter, Work};
 use crate::wire::{Ask, Request};
@@ -40,7 +40,7 @@ struct Waiting {
     ask: Ask,
     /// When it was sent last; if ever, it may have been done.
     sent_at: Option<Time>,
-    /// A read behind which a write of the same client has been done already.
+    /// Something that the same client sent behind it has been done already: a read can't be done any more.
     overtaken: bool,
 }
 
@@ -149,7 +149,7 @@ impl Lane {
             }
         }
         for id in overtaken {
-            base::mark!("read_overtaken_by_a_write");
+            base::mark!("read_overtaken");
             if let Some(waiting) = self.take(id) {
                 hub.tell(self.group, waiting.waiter, Verdict::Refused(try_again()));
             }
@@ -186,9 +186,10 @@ impl Lane {
         }
     }
 
-    /// Reads before an answered write of their client were done before it, or can't be done any more.
+    /// Reads before an answered command of their client were done before it, or can't be done any more: a later look would
+    /// show what the later command hadn't seen yet.
     fn note_overtaken(&mut self, answered: &Waiting) {
-        let (Waiter::Client(by), Ask::Write { .. }) = (answered.waiter, &answered.ask) else { return };
+        let Waiter::Client(by) = answered.waiter else { return };
         for earlier in self.waiting.iter_mut().take_while(|earlier| earlier.id < answered.id) {
             if let Waiter::Client(ticket) = earlier.waiter
                 && ticket.client() == by.client()
@@ -261,3 +262,6 @@ pub fn unknown() -> Bytes {
           read before you retry\r\n",
     )
 }
+
+#[cfg(test)]
+mod tests;

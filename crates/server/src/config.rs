@@ -197,6 +197,11 @@ fn error<T>(sentence: impl Into<String>) -> Result<T, ConfigError> {
 }
 
 impl Options {
+    /// Reads a configuration file's text; else a sentence of the reader's about what is wrong.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
     /// Adds what the file of --config says where nothing else was said, and makes sure that all of it makes sense.
     pub fn settle(mut self) -> Result<Settings, ConfigError> {
         if let Some(path) = self.config.take() {
@@ -387,7 +392,7 @@ fn read_file(path: &Path) -> Result<Options, ConfigError> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError(format!("the configuration file {shown} can't be read: {error}")))?;
-    toml::from_str(&text)
+    Options::from_toml(&text)
         .map_err(|error| ConfigError(format!("the configuration file {shown} can't be used: {error}")))
 }
 

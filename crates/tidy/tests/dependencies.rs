@@ -138,12 +138,13 @@ fn row_of_map(line: &str) -> Option<(&str, &str)> {
     Some((name.strip_prefix('`')?.strip_suffix('`')?, may))
 }
 
-/// The names in `[workspace.dependencies]` that aren't crates of this workspace.
+/// The names in `[workspace.dependencies]`, and in those of `fuzz/`, that aren't crates of this workspace.
 fn workspace_dependencies() -> BTreeSet<String> {
-    let manifest: Table = tree::read("Cargo.toml").parse().expect("Cargo.toml is TOML");
-    let all =
-        manifest["workspace"]["dependencies"].as_table().expect("the workspace's dependencies are a table");
-    all.iter().filter(|(_, value)| value.get("path").is_none()).map(|(name, _)| name.clone()).collect()
+    let read = |path: &str| -> Table { tree::read(path).parse().expect("a manifest is TOML") };
+    let (workspace, fuzz) = (read("Cargo.toml"), read("fuzz/Cargo.toml"));
+    let tables = [&workspace["workspace"]["dependencies"], &fuzz["dependencies"]];
+    let all = tables.iter().flat_map(|table| table.as_table().expect("dependencies are a table"));
+    all.filter(|(_, value)| value.get("path").is_none()).map(|(name, _)| name.clone()).collect()
 }
 
 /// Everything a crate depends on, for whatever purpose and target, by the name of the package.

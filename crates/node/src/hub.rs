@@ -174,6 +174,10 @@ pub struct Hub {
     pub verdicts: VecDeque<(GroupId, Waiter, Verdict)>,
     /// Groups that must be flushed.
     pub dirty: Vec<GroupId>,
+    /// What keyspaces that lead here have told, to be published.
+    pub events: Vec<keyspace::keyspace::Event>,
+    /// Which events are told, by the cluster's settings.
+    pub listening: base::database::EventClasses,
     /// Blocking commands of this node's clients that a leader on this node offers to.
     pub offers: Vec<u64>,
     /// What is counted.
@@ -204,6 +208,8 @@ impl Hub {
             leaders: vec![LeaderHint::default(); groups],
             verdicts: VecDeque::new(),
             dirty: Vec::new(),
+            events: Vec::new(),
+            listening: base::database::EventClasses::default(),
             offers: Vec::new(),
             counters: Counters::default(),
             clock_off: false,

@@ -17,6 +17,8 @@ pub mod broadcast;
 pub mod clients;
 /// Writes to the disk, in their order, also over a full disk.
 pub mod disk;
+/// Keyspace events.
+mod events;
 /// Pieces of a snapshot, from whoever has them.
 mod fetch;
 /// Where clients' commands come in and find their way.

@@ -272,12 +272,14 @@ impl Node {
         let databases =
             (0..count).map(|index| meta.database(base::DatabaseIndex(index)).map(|(id, _)| id)).collect();
         let password = meta.password();
+        let listening = meta.events();
         let removed = meta.is_removed(self.hub.me);
         let moved = addresses != self.view.addresses;
         let shards: Vec<GroupId> = slots.groups().into_iter().collect();
         if let Some(last) = shards.last() {
             self.ensure_group(*last);
         }
+        self.hub.listening = listening;
         self.view = View { as_of, known: true, slots, shards, databases, password, addresses };
         if removed {
             self.hub.fatal(
@@ -420,6 +422,7 @@ impl Core for Node {
             for id in std::mem::take(&mut self.hub.offers) {
                 self.offered(id);
             }
+            self.publish_events();
             // What clients ask next must rest on what they were told.
             self.refresh_view();
             self.answer_decided();

@@ -440,6 +440,11 @@ impl Replica {
     }
 
     fn apply(&mut self, hub: &mut Hub, entries: Vec<Entry>) {
+        // Events are the cluster's: the leader tells them.
+        let listening = if self.raft.is_leader() { hub.listening } else { Default::default() };
+        if let Some(keyspace) = self.machine.keyspace_mut() {
+            keyspace.listen(listening);
+        }
         for entry in entries {
             let (waiters, reads) = self.claim(hub, &entry);
             match &entry.payload {
@@ -464,6 +469,11 @@ impl Replica {
                     self.answer(hub, read);
                 }
             }
+        }
+        if listening != Default::default()
+            && let Some(keyspace) = self.machine.keyspace_mut()
+        {
+            hub.events.extend(keyspace.take_events());
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a change tells the outside: keyspace events, in Redis's classes.
 
+use core::fmt::{self, Write};
+
 /// Which events a node tells, as `notify-keyspace-events` says it; one bit a class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventClasses(pub u32);
@@ -57,5 +59,66 @@ impl EventClasses {
     #[inline]
     pub const fn has(self, class: EventClass) -> bool {
         self.0 & class as u32 != 0
+    }
+
+    /// Reads the letters of `notify-keyspace-events`; nothing if one of them is none.
+    pub fn parse(letters: &str) -> Option<Self> {
+        let mut classes = Self(0);
+        for letter in letters.chars() {
+            classes.0 |= match letter {
+                'A' => Self::ALL.0,
+                letter => LETTERS.iter().find(|(known, _)| *known == letter)?.1,
+            };
+        }
+        Some(classes)
+    }
+}
+
+/// The letters of single classes, in the order in which Redis shows them.
+const LETTERS: [(char, u32); 14] = [
+    ('g', EventClass::Generic as u32),
+    ('$', EventClass::String as u32),
+    ('l', EventClass::List as u32),
+    ('s', EventClass::Set as u32),
+    ('h', EventClass::Hash as u32),
+    ('z', EventClass::SortedSet as u32),
+    ('x', EventClass::Expired as u32),
+    ('e', EventClass::Evicted as u32),
+    ('t', EventClass::Stream as u32),
+    ('d', EventClass::Module as u32),
+    ('K', EventClasses::KEYSPACE.0),
+    ('E', EventClasses::KEYEVENT.0),
+    ('m', EventClass::KeyMiss as u32),
+    ('n', EventClass::New as u32),
+];
+
+/// As CONFIG GET shows it: `A` stands for all classes that it means.
+impl fmt::Display for EventClasses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.0 & Self::ALL.0 == Self::ALL.0;
+        if all {
+            f.write_char('A')?;
+        }
+        for (letter, bit) in LETTERS {
+            if self.0 & bit != 0 && !(all && Self::ALL.0 & bit != 0) {
+                f.write_char(letter)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn the_letters_read_back_as_redis_shows_them() {
+        for (given, shown) in [("", ""), ("KEA", "AKE"), ("xE", "xE"), ("Kg$lshzxetd", "AK"), ("mKn", "Kmn")]
+        {
+            assert_eq!(EventClasses::parse(given).map(|classes| classes.to_string()).as_deref(), Some(shown));
+        }
+        assert_eq!(EventClasses::parse("KX"), None);
     }
 }

@@ -118,8 +118,8 @@ impl Node {
                     }
                     [command] if changes.len() == 1 => self.change_meta(slot, command),
                     _ => {
-                        return Err("ERR CONFIG SET failed - requirepass is the whole cluster's and the others are this \
-                                    node's: both or none can't be promised, so set it alone"
+                        return Err("ERR CONFIG SET failed - requirepass and notify-keyspace-events are the whole cluster's: \
+                                    with others beside them, all or none can't be promised, so set each alone"
                             .into());
                     }
                 }

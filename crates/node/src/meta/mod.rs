@@ -38,6 +38,8 @@ pub const CLUSTER_VERSION: u32 = 1;
 pub mod setting {
     /// The digest of the password that clients must give, as [`PasswordDigest`](super::PasswordDigest) writes it.
     pub const REQUIREPASS: &str = "requirepass";
+    /// Letters of [`EventClasses`](base::database::EventClasses).
+    pub const NOTIFY_KEYSPACE_EVENTS: &str = "notify-keyspace-events";
     /// Milliseconds; set at the founding.
     pub const ELECTION_TIMEOUT: &str = "election-timeout";
     /// Thousandths; set at the founding.
@@ -261,6 +263,12 @@ impl Meta {
     /// The number and the record of an incarnation, if it lives.
     pub fn database_by_id(&self, id: DatabaseId) -> Option<(DatabaseIndex, &DatabaseRecord)> {
         self.databases.iter().find(|(_, record)| record.id == id).map(|(&index, record)| (index, record))
+    }
+
+    /// Which keyspace events are told.
+    pub fn events(&self) -> base::database::EventClasses {
+        let flags = self.setting(setting::NOTIFY_KEYSPACE_EVENTS);
+        flags.and_then(base::database::EventClasses::parse).unwrap_or_default()
     }
 
     /// The settings of the whole cluster.

@@ -6,6 +6,7 @@ use crate::api::Config;
 use crate::meta::{DATABASES, Meta, MetaCommand, PasswordDigest, setting};
 use crate::views::split_address;
 use base::Duration;
+use base::database::EventClasses;
 use resp::Writer;
 use resp::request::BULK_BYTES_MAX;
 
@@ -33,6 +34,8 @@ pub enum ConfigChange {
     PipelineOrderStrict(bool),
     /// `protected-mode`, of this node.
     ProtectedMode(bool),
+    /// `notify-keyspace-events`, of the cluster.
+    Events(EventClasses),
     /// `requirepass`, of the cluster; `None` lets everybody in.
     Password(Option<PasswordDigest>),
 }
@@ -42,6 +45,10 @@ impl ConfigChange {
     pub fn for_meta(&self) -> Option<MetaCommand> {
         let key = setting::REQUIREPASS.to_string();
         match self {
+            Self::Events(classes) => Some(MetaCommand::Set {
+                key: setting::NOTIFY_KEYSPACE_EVENTS.to_string(),
+                value: classes.to_string(),
+            }),
             Self::Password(Some(digest)) => Some(MetaCommand::Set { key, value: digest.to_string() }),
             Self::Password(None) => Some(MetaCommand::Unset { key }),
             _ => None,
@@ -55,7 +62,7 @@ impl ConfigChange {
             Self::RequestTimeout(timeout) => config.request_timeout = timeout,
             Self::PipelineOrderStrict(strict) => config.pipeline_order_strict = strict,
             Self::ProtectedMode(on) => config.protected_mode = on,
-            Self::Password(_) => {}
+            Self::Password(_) | Self::Events(_) => {}
         }
     }
 }
@@ -100,7 +107,15 @@ const PARAMETERS: [Parameter; 26] = [
     ),
     fixed("maxmemory", |_, _| "0".to_string()),
     fixed("maxmemory-policy", |_, _| "noeviction".to_string()),
-    fixed("notify-keyspace-events", |_, _| String::new()),
+    settable(
+        setting::NOTIFY_KEYSPACE_EVENTS,
+        |_, meta| meta.events().to_string(),
+        |value| {
+            let classes =
+                EventClasses::parse(value).ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?;
+            Ok(ConfigChange::Events(classes))
+        },
+    ),
     settable("pipeline-order", pipeline_order, |value| match value.to_ascii_lowercase().as_str() {
         "shard" => Ok(ConfigChange::PipelineOrderStrict(false)),
         "strict" => Ok(ConfigChange::PipelineOrderStrict(true)),

@@ -263,6 +263,10 @@ impl Keyspace {
         let mut reader = Reader::new(chunk)?;
         self.revision = self.revision.max(reader.revision());
         while let Some((head, body)) = reader.next_item()? {
+            if head.revision > reader.revision() {
+                // The next snapshot would take it for newer than itself, and leave it out.
+                return Err(BadChunk("a key that was changed later than the state that it is a part of"));
+            }
             match body {
                 Body::Whole(Value::String(value)) => {
                     let about = About { kind: Kind::String, ..head.about() };

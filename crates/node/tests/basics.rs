@@ -78,6 +78,14 @@ fn keys_that_nobody_can_know_before_are_read_on_one_shard_or_not_at_all() {
     let mut world = World::with(Config { shards: 1, ..config() });
     let client = world.connect(1);
     assert_eq!(world.call(client, "SORT l BY w* GET n*"), "*0\r\n");
+    let talk = pipeline(&[
+        "RPUSH l 1 2",
+        "MSET w1 9 w2 8 n1 one n2 two",
+        "SORT l BY w* GET n* STORE d",
+        "LRANGE d 0 -1",
+    ]);
+    let answer = ":2\r\n+OK\r\n:2\r\n*2\r\n$3\r\ntwo\r\n$3\r\none\r\n";
+    assert_eq!(world.talk(client, &talk), answer);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! The counterexamples of the design, as far as whole nodes show them: each broke an earlier version of it, and each of
-//! these tests fails when the rule that answers it is taken out. 14 is shown by Raft's own tests; 19 needs a type whose
-//! members can be picked.
+//! these tests fails when the rule that answers it is taken out. 14 is shown by Raft's own tests.
 
 mod common;
 
@@ -241,6 +240,42 @@ fn leadership_is_handed_to_nobody_who_could_not_keep_it() {
     }
     assert_eq!(terms(&world), settled);
     assert!(world.now.since(began) < Duration::from_millis(100), "writes wait: {:?}", world.now.since(began));
+}
+
+/// The names of members in replies: whatever begins with an m.
+fn members(replies: &str) -> Vec<String> {
+    replies.split("\r\n").filter(|line| line.starts_with('m')).map(str::to_owned).collect()
+}
+
+/// 19: pipelined random picks, resolved against one state. Rule: a pick is made where it takes effect, by a seed of its own from
+/// the log, on what the picks before it have left, and over an order that is the same on all replicas.
+#[test]
+fn no_two_pops_of_one_batch_take_one_member() {
+    let mut world = World::cluster(3);
+    let client = world.connect(1);
+    let all: Vec<String> = (0..100).map(|number| format!("m{number}")).collect();
+    assert_eq!(world.call(client, &format!("SADD s {}", all.join(" "))), ":100\r\n");
+    let (one, other) = (world.connect(1), world.connect(2));
+    for _ in 0..10 {
+        let pops = [request(&["SPOP", "s"]), request(&["SPOP", "s"]), request(&["SPOP", "s", "2"])].concat();
+        world.send(one, &pops);
+        world.send(other, &pops);
+    }
+    world.pass(Duration::from_secs(1));
+    let mut popped = members(&world.take(one));
+    popped.extend(members(&world.take(other)));
+    assert_eq!(popped.len(), 80);
+    let left = world.call(client, "SMEMBERS s");
+    let mut found: Vec<String> = popped.into_iter().chain(members(&left)).collect();
+    found.sort();
+    let mut expected = all;
+    expected.sort();
+    assert_eq!(found, expected, "every member is popped once or left");
+    let (_, leader) = home_of(&world, "s");
+    let leader = leader.expect("it has answered").0;
+    let survivor = world.connect(if leader == 3 { 2 } else { 3 });
+    world.crash(leader);
+    assert_eq!(world.call(survivor, "SMEMBERS s"), left, "another replica has popped the same");
 }
 
 /// A graceful end is one handing over of each group, not a game of catch with those who would like to hand it back.

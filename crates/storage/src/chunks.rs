@@ -133,9 +133,14 @@ impl<D: Disk> Store<D> {
         }
         let Some(bytes) = good else {
             // What the disk doesn't show isn't lost yet.
-            return Err(failed.filter(|error| error.kind() != io::ErrorKind::NotFound).map_or(rotten, |error| {
-                ReadError::Failed(format!("chunk {number} of the {snapshot} of {group} can't be read ({error})"))
-            }));
+            return Err(failed.filter(|error| error.kind() != io::ErrorKind::NotFound).map_or(
+                rotten,
+                |error| {
+                    ReadError::Failed(format!(
+                        "chunk {number} of the {snapshot} of {group} can't be read ({error})"
+                    ))
+                },
+            ));
         };
         for nth in bad {
             self.mend(nth, "chunks of a snapshot", |mirror| {

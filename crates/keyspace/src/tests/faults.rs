@@ -181,6 +181,13 @@ fn chunks_that_are_not_right_are_refused() {
     }
     let mut twice = loaded(std::slice::from_ref(&chunk));
     assert_eq!(twice.load_chunk(&chunk), Err(BadChunk("a key that is there already")));
+    // The next snapshot would leave such a key out.
+    let mut earlier = chunk;
+    earlier[6..14].copy_from_slice(&0x0303u64.to_le_bytes());
+    let checked = earlier.len() - 8;
+    let checksum = crc64(&earlier[..checked]).to_le_bytes();
+    earlier[checked..].copy_from_slice(&checksum);
+    assert!(refused(&earlier).to_string().contains("changed later than the state"));
     assert_eq!(
         refused(b"PK-not-a-chunk-at-all").to_string(),
         "the snapshot can't be loaded: a chunk has another beginning than a keyspace chunk"

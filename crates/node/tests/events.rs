@@ -11,9 +11,13 @@ fn a_change_anywhere_is_told_to_listeners_everywhere() {
     let listener = world.connect(2);
     let client = world.connect(1);
     assert_eq!(world.call(client, "CONFIG SET notify-keyspace-events KEA"), "+OK\r\n");
-    assert!(world.call(listener, "CONFIG GET notify-keyspace-events").contains("AKE"));
+    for node in 1..=3 {
+        let asks = world.connect(node);
+        while !world.call(asks, "CONFIG GET notify-keyspace-events").contains("AKE") {
+            world.pass(Duration::from_millis(50));
+        }
+    }
     assert!(world.call(listener, "PSUBSCRIBE __key*@0__:*").starts_with('*'));
-    world.pass(Duration::from_millis(500));
     for key in ["a", "b", "c", "d"] {
         assert_eq!(world.call(client, &format!("SET {key} 1")), "+OK\r\n");
     }

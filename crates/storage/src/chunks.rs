@@ -287,7 +287,8 @@ impl<D: Disk> Store<D> {
     fn equalize(&mut self, key: Key, source: usize, table: &ChunkTable) -> Vec<(usize, io::Result<()>)> {
         let name = snapshot::file_name(key.0, key.1);
         let mut copied = Vec::new();
-        for nth in 0..self.mirrors.good.len() {
+        // The source is what it is, also if it fails just when it is looked at again: copied onto itself it would be lost.
+        for nth in (0..self.mirrors.good.len()).filter(|nth| *nth != source) {
             let found =
                 self.mirrors.good[nth].snapshot(key).and_then(|file| ChunkTable::read(file, key.0, key.1));
             if found.is_ok_and(|found| found == *table) {

@@ -1,5 +1,5 @@
 //! Places: members of sorted sets whose scores say where they are. Searching around one stands in
-//! [`geo_search`](super::geo_search).
+//! `geo_search`.
 
 use crate::earth::Place;
 use crate::error::Error;

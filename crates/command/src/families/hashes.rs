@@ -1,4 +1,4 @@
-//! Hashes: fields and their values. What gives fields a time to live stands in [`field_expiry`](super::field_expiry).
+//! Hashes: fields and their values. What gives fields a time to live stands in `field_expiry`.
 
 use crate::error::Error;
 use crate::execute::{Context, check_length};

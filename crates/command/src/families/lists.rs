@@ -1,6 +1,6 @@
 //! Lists: elements in an order that commands choose.
 //!
-//! The blocking commands try once. With nothing there they say so by [`Error::WouldBlock`], and whoever runs them waits;
+//! The blocking commands try once. With nothing there they say so by `Error::WouldBlock`, and whoever runs them waits;
 //! a key of another type is an error at once.
 
 use crate::error::{Error, Nothing};

@@ -1,6 +1,6 @@
 //! Sorted sets, member by member: adding, removing, scores and ranks. Ranges stand in
-//! [`sorted_ranges`](super::sorted_ranges), taking the first or last in [`sorted_pops`](super::sorted_pops), and several
-//! sets together in [`sorted_algebra`](super::sorted_algebra).
+//! `sorted_ranges`, taking the first or last in `sorted_pops`, and several
+//! sets together in `sorted_algebra`.
 
 use crate::error::Error;
 use crate::execute::{Context, check_length};

@@ -1,7 +1,7 @@
 //! Streams: logs whose entries have ids that only grow, and groups of consumers that share the entries among them.
 //!
 //! A read that finds nothing makes one attempt and says so; the node waits and runs the same words again. Words that mean
-//! "what is newest now" must mean the same then, so [`blocking_words`] puts ids in their place when the waiting begins.
+//! "what is newest now" must mean the same then, so `blocking_words` puts ids in their place when the waiting begins.
 
 use crate::error::Error;
 use crate::spec::{self, Begin, Find, Flags as F, Group, KeyFlags as K, KeySpec, Place, Spec};

@@ -12,7 +12,7 @@ use crate::replica::Replica;
 use crate::wire::{Ask, Request};
 use base::{NodeId, SessionId};
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What this leader has seen of one gateway's lane, in this term.
 #[derive(Debug)]
@@ -22,6 +22,11 @@ pub struct Served {
     last: u64,
     /// What waits behind a read.
     held: VecDeque<Request>,
+    /// The highest floor that it has told: for what lies below, nobody waits any more.
+    settled: u64,
+    /// What was refused without a place in the log, and how: a second copy of such a request is no new one. The lane goes on
+    /// behind them by its floor.
+    refused: BTreeMap<u64, Verdict>,
 }
 
 impl Replica {
@@ -39,7 +44,13 @@ impl Replica {
         }
         if known.is_none_or(|known| known.session != request.session) {
             let last = self.machine.last_sequence(request.session);
-            let served = Served { session: request.session, last, held: VecDeque::new() };
+            let served = Served {
+                session: request.session,
+                last,
+                held: VecDeque::new(),
+                settled: 0,
+                refused: BTreeMap::new(),
+            };
             self.served.insert(request.session.node, served);
         }
         let is_write = matches!(request.ask, Ask::Write { .. });
@@ -100,27 +111,41 @@ impl Replica {
         let Request { session, id, floor, ask, .. } = request;
         let waiter = Waiter::Remote { session, id };
         let served = self.served.get_mut(&session.node).expect("the lane is known");
+        if floor > served.settled {
+            served.settled = floor;
+            served.refused = served.refused.split_off(&floor);
+        }
         let reached = served.last.max(floor.saturating_sub(1));
         match ask {
-            // The lane goes on without it: its floor will pass it. A second copy of the request must not be taken for a new one.
+            Ask::Write { sequence, .. } if sequence < served.settled => {}
+            Ask::Write { sequence, .. } if served.refused.contains_key(&sequence) => {
+                let verdict = served.refused[&sequence].clone();
+                hub.tell(self.group, waiter, verdict);
+            }
             Ask::Write { sequence, .. } if sequence > served.last && hub.disk.is_full() => {
-                served.last = sequence;
-                hub.tell(self.group, waiter, Verdict::Refused(DiskQueue::full_error()));
+                let verdict = Verdict::Refused(DiskQueue::full_error());
+                served.refused.insert(sequence, verdict.clone());
+                hub.tell(self.group, waiter, verdict);
             }
             Ask::Write { sequence, op } if sequence > served.last => {
                 if sequence > reached + 1 {
                     hub.tell(self.group, waiter, Verdict::Gap);
                     return;
                 }
-                served.last = sequence;
                 if !self.waitlist.is_empty()
                     && let Ok(Op::Command(invocation)) = decode_op(&mut &op[..])
                     && self.comes_behind(&invocation)
                 {
-                    // Its lane goes on without it, as above, and it waits at its gateway for an offer.
-                    hub.tell(self.group, waiter, Verdict::Done(Bytes::from_static(NOTHING)));
+                    // It waits at its gateway for an offer.
+                    let verdict = Verdict::Done(Bytes::from_static(NOTHING));
+                    if let Some(served) = self.served.get_mut(&session.node) {
+                        served.refused.insert(sequence, verdict.clone());
+                    }
+                    hub.tell(self.group, waiter, verdict);
                     return;
                 }
+                let Some(served) = self.served.get_mut(&session.node) else { return };
+                served.last = sequence;
                 self.write_encoded(hub, waiter, Some(Provenance { session, sequence, floor }), &op);
             }
             Ask::Write { sequence, .. } => match self.machine.reply_of(session, sequence) {

@@ -171,3 +171,24 @@ fn waiting_survives_the_loss_of_the_leader() {
     assert_eq!(world.call(pusher, "RPUSH l x"), ":1\r\n");
     assert_eq!(heard(&mut world, second), POPPED);
 }
+
+#[test]
+fn what_comes_behind_a_command_that_must_wait_its_turn_is_done_at_once() {
+    let mut world = World::cluster(3);
+    for gateway in 1..=3 {
+        let waiting = waits(&mut world, gateway, &["BLPOP", "l", "0"]);
+        let (later, writers) = (world.connect(gateway), [world.connect(gateway), world.connect(gateway)]);
+        // All of them reach the gateway before it has heard anything.
+        world.send(later, &request(&["BLPOP", "l", "0"]));
+        for writer in writers {
+            world.send(writer, &request(&["SET", "{l}x", "1"]));
+        }
+        for writer in writers {
+            assert_eq!(heard(&mut world, writer), "+OK\r\n", "through node {gateway}");
+        }
+        let pusher = world.connect(gateway);
+        assert_eq!(world.call(pusher, "RPUSH l x x"), ":2\r\n");
+        assert_eq!(heard(&mut world, waiting), POPPED);
+        assert_eq!(heard(&mut world, later), POPPED);
+    }
+}

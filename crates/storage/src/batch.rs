@@ -163,6 +163,12 @@ impl Batch {
         push_header(&mut self.bytes, &end);
         (&self.bytes, counted)
     }
+
+    /// The bytes of the finished batch with `count` zeros behind them.
+    pub fn fill(&mut self, count: u64) -> &[u8] {
+        self.bytes.resize(self.bytes.len() + count as usize, 0);
+        &self.bytes
+    }
 }
 
 fn push_header(bytes: &mut Vec<u8>, header: &Header) {

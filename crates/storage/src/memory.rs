@@ -46,6 +46,8 @@ struct Shared {
     capacity_bytes: Option<u64>,
     operations: u64,
     syncs: u64,
+    /// Writes that reached blocks for the first time.
+    first_writes: u64,
     /// The number of the operation that fails, and whether all after it fail too.
     fault: Option<(u64, bool)>,
 }
@@ -61,6 +63,8 @@ enum Change {
 struct Content {
     live: Vec<u8>,
     durable: Vec<u8>,
+    /// How far it was ever written.
+    written_through: usize,
     /// Sectors that differ or may differ.
     dirty: BTreeSet<usize>,
 }
@@ -204,7 +208,9 @@ impl MemoryDisk {
             target.durable.clone_from(&shared.live);
             for (id, content) in &shared.files {
                 let bytes = content.live.clone();
-                let content = Content { durable: bytes.clone(), live: bytes, dirty: BTreeSet::new() };
+                let written_through = bytes.len();
+                let content =
+                    Content { durable: bytes.clone(), live: bytes, written_through, ..Content::default() };
                 target.files.insert(*id, content);
             }
         }
@@ -266,6 +272,11 @@ impl MemoryDisk {
     /// How many of them synced a file.
     pub fn syncs(&self) -> u64 {
         self.shared().syncs
+    }
+
+    /// How many writes reached blocks that had only been allocated before, or not even that.
+    pub fn first_writes(&self) -> u64 {
+        self.shared().first_writes
     }
 
     /// How many bytes its files may take together; `None` is no bound.
@@ -412,6 +423,10 @@ impl DiskFile for MemoryFile {
         let content = shared.grow(self.id, to)?;
         content.live[from..to].copy_from_slice(bytes);
         content.touch(from, to);
+        if to > content.written_through {
+            content.written_through = to;
+            shared.first_writes += 1;
+        }
         Ok(())
     }
 

@@ -92,6 +92,8 @@ impl<D: Disk> Store<D> {
         // From here on the segment may count, and it says that the one before has ended.
         put.map_err(must_not_be_full)?;
         let length = self.spare_bytes.take().unwrap_or(needed);
+        self.written_through =
+            if std::mem::take(&mut self.spare_is_used) { length } else { bytes.len() as u64 };
         self.segments.insert(number, length);
         self.spare_wanted = true;
         self.current = at;
@@ -131,6 +133,7 @@ impl<D: Disk> Store<D> {
             Ok(())
         })?;
         self.spare_bytes = Some(length.max(needed));
+        self.spare_is_used &= length >= needed;
         Ok(())
     }
 
@@ -152,6 +155,7 @@ impl<D: Disk> Store<D> {
             made?;
             if !full {
                 self.spare_bytes = Some(length);
+                self.spare_is_used = false;
                 return Ok(());
             }
             self.mirrors.each("giving back a segment", |mirror| match mirror.disk.remove(SPARE) {
@@ -183,6 +187,7 @@ impl<D: Disk> Store<D> {
             self.contents.forget_segment(oldest);
             if recycle {
                 self.spare_bytes = Some(length);
+                self.spare_is_used = true;
             }
             freed = true;
         }

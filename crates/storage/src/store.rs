@@ -26,8 +26,12 @@ pub struct Store<D: Disk> {
     pub(crate) current: Current,
     /// The length of every segment, the current one included.
     pub(crate) segments: BTreeMap<u32, u64>,
+    /// How far the current segment's blocks have been written before, by whatever.
+    pub(crate) written_through: u64,
     /// How long the file is that waits to become the next segment.
     pub(crate) spare_bytes: Option<u64>,
+    /// Whether that file was a segment before, so that all its blocks have been written.
+    pub(crate) spare_is_used: bool,
     /// Whether to look for room for a spare after the next write.
     pub(crate) spare_wanted: bool,
     pub(crate) snapshots: BTreeMap<(GroupId, SnapshotId), ChunkTable>,
@@ -44,6 +48,16 @@ pub struct Store<D: Disk> {
     failed: Option<WriteError>,
     /// The request that found no room and has not been done since; nothing that was asked for behind it may be done.
     pub(crate) refused: Option<crate::serve::Token>,
+}
+
+/// How far zeros are written behind a batch that reaches blocks for the first time.
+const AHEAD_BYTES: u64 = 256 << 10;
+
+/// How far the blocks of a segment shall have been written after a batch from `start` to `end`, its first to reach that
+/// far. Syncing blocks that were only allocated before makes a file system write its own log too: a large batch
+/// bears that, many small ones bear it together, by zeros that the first of them writes ahead.
+fn written_ahead(start: u64, end: u64) -> u64 {
+    if end - start < AHEAD_BYTES / 8 { end + AHEAD_BYTES } else { end }
 }
 
 /// Where the next batch goes.
@@ -65,7 +79,9 @@ impl<D: Disk> Store<D> {
             options,
             current: Current::default(),
             segments: BTreeMap::new(),
+            written_through: 0,
             spare_bytes: None,
+            spare_is_used: false,
             spare_wanted: true,
             snapshots: BTreeMap::new(),
             garbage: Vec::new(),
@@ -266,6 +282,14 @@ impl<D: Disk> Store<D> {
         let at = self.current;
         let destination = Destination { segment: at.segment, salt: self.options.salt, batch: at.batch + 1 };
         let (bytes, counted) = self.batch.finish(destination);
+        let end = at.offset + bytes.len() as u64;
+        let bytes = if end > self.written_through {
+            let length = self.segments[&at.segment];
+            self.written_through = written_ahead(at.offset, end).min(length).max(end);
+            self.batch.fill(self.written_through - end)
+        } else {
+            bytes
+        };
         self.mirrors
             .each("writing the log", |mirror| mirror.segments[&at.segment].write_at(at.offset, bytes))
             .and_then(|()| self.mirrors.sync_each("syncing the log", |mirror| &mirror.segments[&at.segment]))

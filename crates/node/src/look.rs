@@ -167,10 +167,18 @@ impl Node {
                 }
                 continue;
             };
-            let voters = own.raft.membership().voters.len();
+            let membership = own.raft.membership();
+            let voters = membership.voters.len();
             let wanted = meta.placement_of(group.group).map_or(1, |wanted| wanted.replicas.len());
-            if voters < wanted || own.raft.membership().is_joint() {
+            // Counted, but no more: with one loss further there might be no majority.
+            let gone = membership.voters.iter().find(|voter| meta.active_member(voter.node).is_none());
+            if voters < wanted || membership.is_joint() {
                 reasons.push(format!("{} has {voters} of {wanted} voting copies", group.group));
+            } else if let Some(gone) = gone {
+                reasons.push(format!(
+                    "{} still counts the copy on {}, which is no member any more",
+                    group.group, gone.node
+                ));
             }
         }
         reasons

@@ -4,6 +4,7 @@ mod common;
 
 use base::{Duration, GroupId, NodeId};
 use common::{Connection, World, request};
+use node::overview::GroupOverview;
 use std::collections::BTreeSet;
 
 /// The node that leads most groups or any, as node 1 sees it.
@@ -307,6 +308,30 @@ fn a_removed_member_leaves_its_copies_to_others() {
         overview.ready && overview.nodes.len() == 3
     });
     read_keys(&mut world, client, 20, "a");
+}
+
+/// Seed 1795635523522 of the simulator: a replaced node's copy was still counted as a voter when the nodes said that they
+/// were ready, so the next loss was allowed for, and the shard was left without a majority.
+#[test]
+fn nobody_is_ready_while_a_copy_on_a_removed_node_counts() {
+    let mut world = World::cluster(4);
+    world.crash(4);
+    let client = world.connect(1);
+    assert_eq!(world.call(client, "SIHAI REMOVE NODE 4"), "+OK\r\n");
+    let mut waited = false;
+    world.until("the copies on the removed node count no more", |world| {
+        [1, 2, 3].into_iter().all(|number| {
+            let overview = world.overview(number);
+            let counts = |group: &GroupOverview| {
+                group.copies.iter().any(|copy| copy.voter && copy.replica.node == NodeId(4))
+            };
+            let counted = overview.groups.iter().any(counts);
+            waited |= counted && overview.nodes.len() == 3;
+            assert!(!(counted && overview.ready && overview.nodes.len() == 3), "{overview:?}");
+            !counted && overview.ready
+        })
+    });
+    assert!(waited, "it was never in doubt");
 }
 
 #[test]

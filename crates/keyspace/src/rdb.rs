@@ -40,7 +40,7 @@ pub use write::{
     write_value,
 };
 
-use crc::{CRC_64_REDIS, Crc, Table};
+use crc::{CRC_64_REDIS, Crc, Digest, Table};
 
 /// The version that is written where nothing newer is needed.
 pub const VERSION: u16 = 11;
@@ -93,6 +93,33 @@ static CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 /// The checksum that Redis puts under its dumps and files.
 pub fn crc64(bytes: &[u8]) -> u64 {
     CRC.checksum(bytes)
+}
+
+/// The same of bytes that come in pieces.
+pub struct Checksum(Digest<'static, u64, Table<16>>);
+
+impl Default for Checksum {
+    fn default() -> Self {
+        Self(CRC.digest())
+    }
+}
+
+impl std::fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Checksum").field(&self.0.clone().finalize()).finish()
+    }
+}
+
+impl Checksum {
+    /// These bytes come next.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Of all of them.
+    pub fn finish(self) -> u64 {
+        self.0.finalize()
+    }
 }
 
 /// The dump of a value.

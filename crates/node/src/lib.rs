@@ -76,5 +76,6 @@ pub mod wire;
 pub mod views;
 
 pub use api::{Config, Effect, Input};
+pub use keyspace::rdb;
 pub use node::Node;
 pub use resp;

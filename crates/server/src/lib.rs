@@ -3,7 +3,7 @@
 //! In the order of the journey: what a person asks for ([`cli`], [`config`]) becomes a running node ([`serve`]); its
 //! engine ([`engine`]) reads clients ([`client`], [`outgoing`]) and other nodes ([`peers`], [`visitors`], [`frame`],
 //! [`handshake`], [`join`]) and keeps what it is told on disk ([`disk`]); people and probes look at it ([`http`],
-//! [`status`]).
+//! [`status`]), and bring in what they had elsewhere ([`import`]).
 //!
 //! This is where clocks, sockets, files and threads live, and nothing else: what is right or wrong is decided in the
 //! cores, which the simulator runs as well.
@@ -20,6 +20,8 @@ pub mod client;
 pub mod clock;
 /// From flags, environment and file to settings.
 pub mod config;
+/// How commands of the command line talk to a node.
+pub mod connection;
 /// Files, and the thread that waits for them.
 pub mod disk;
 /// One thread that owns a node and its sockets.
@@ -30,6 +32,8 @@ pub mod frame;
 pub mod handshake;
 /// What probes and Prometheus ask.
 pub mod http;
+/// From a Redis file, or a running Redis, into a cluster.
+pub mod import;
 /// How a node becomes a member.
 pub mod join;
 /// What clients hear before there is a node.
@@ -46,6 +50,8 @@ pub mod peers;
 pub mod ports;
 /// The life of a node.
 pub mod serve;
+/// Sizes, times and names for people.
+pub mod shown;
 /// How a cluster is, for people.
 pub mod status;
 /// Who comes to the peer port.

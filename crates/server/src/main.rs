@@ -1,8 +1,9 @@
-//! The binary: parses the command line, runs the command, and says how it went: 0 well, 1 not, 2 not understood.
+//! The binary: parses the command line, runs the command, and says how it went: 0 well, 1 not, 2 not understood, 3 well
+//! but for something that was named.
 
 use clap::Parser;
 use server::cli::{Cli, Command};
-use server::{check, logging, serve, status};
+use server::{check, import, logging, serve, status};
 use std::process::ExitCode;
 
 /// The engine allocates for every key and every batch of replies: a tenth of its time with the system's allocator.
@@ -22,6 +23,10 @@ fn main() -> ExitCode {
             Err(error) => misunderstood(&error.to_string()),
         },
         Command::Status(arguments) => finish(status::run(&arguments).map(|()| true)),
+        Command::Import(arguments) => match import::run(&arguments) {
+            Ok(import::Ending::Incomplete) => ExitCode::from(3),
+            ended => finish(ended.map(|_| true)),
+        },
         Command::Check(arguments) => finish(check::run(&arguments.dir)),
         Command::Version => {
             println!(

@@ -2,12 +2,11 @@
 //! whether all is well, then the nodes, the shards and the disks.
 
 use crate::cli::Status;
-use node::resp::Frame;
+use crate::connection::Connection;
+use crate::shown::bytes;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 /// How long a node may take to answer.
@@ -29,18 +28,18 @@ pub fn run(arguments: &Status) -> Result<(), String> {
 
 fn ask(arguments: &Status) -> Result<String, String> {
     let address = &arguments.addr;
-    let mut connection = Connection::open(address).map_err(|error| {
+    let mut connection = Connection::open(address, TIMEOUT).map_err(|error| {
         format!("no node answers at {address}: {error}. Is it running, and is that its client port?")
     })?;
-    let mut call = |words: &[&str]| {
+    let mut call = |words: &[&[u8]]| {
         connection.call(words).map_err(|error| format!("the connection to {address} broke: {error}"))
     };
     if let Some(password) = &arguments.auth
-        && let Some(error) = call(&["AUTH", password])?.error()
+        && let Some(error) = call(&[b"AUTH", password.as_bytes()])?.error()
     {
         return Err(format!("{address} doesn't accept the password: {error}"));
     }
-    let reply = call(&["SIHAI", "STATUS"])?;
+    let reply = call(&[b"SIHAI", b"STATUS"])?;
     if let Some(error) = reply.error() {
         return Err(match error.split_once(' ') {
             Some(("LOADING", why)) => format!("the node at {address} isn't ready to answer: {why}"),
@@ -52,51 +51,6 @@ fn ask(arguments: &Status) -> Result<String, String> {
     }
     let bytes = reply.as_bytes().ok_or_else(|| format!("{address} doesn't seem to be Sihai"))?;
     Ok(String::from_utf8_lossy(bytes).into_owned())
-}
-
-struct Connection {
-    stream: TcpStream,
-    input: Vec<u8>,
-}
-
-impl Connection {
-    fn open(address: &str) -> std::io::Result<Self> {
-        let mut last = std::io::Error::other("the name has no address");
-        for resolved in address.to_socket_addrs()? {
-            match TcpStream::connect_timeout(&resolved, TIMEOUT) {
-                Ok(stream) => {
-                    stream.set_read_timeout(Some(TIMEOUT))?;
-                    stream.set_write_timeout(Some(TIMEOUT))?;
-                    return Ok(Self { stream, input: Vec::new() });
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    fn call(&mut self, words: &[&str]) -> std::io::Result<Frame> {
-        let mut request = format!("*{}\r\n", words.len());
-        for word in words {
-            let _ = write!(request, "${}\r\n{word}\r\n", word.len());
-        }
-        self.stream.write_all(request.as_bytes())?;
-        let mut chunk = [0; 16 * 1024];
-        loop {
-            match Frame::parse(&self.input) {
-                Ok(Some((frame, taken))) => {
-                    self.input.drain(..taken);
-                    return Ok(frame);
-                }
-                Ok(None) => {}
-                Err(error) => return Err(std::io::Error::other(error.to_string())),
-            }
-            match self.stream.read(&mut chunk)? {
-                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                count => self.input.extend_from_slice(&chunk[..count]),
-            }
-        }
-    }
 }
 
 /// What is shown of a node's report; it says more.
@@ -287,17 +241,6 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
         text.push('\n');
     }
     text
-}
-
-fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut scaled = count as f64;
-    let mut unit = 0;
-    while scaled >= 1024.0 && unit + 1 < UNITS.len() {
-        scaled /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{count} B") } else { format!("{scaled:.1} {}", UNITS[unit]) }
 }
 
 fn duration(ms: u64) -> String {

@@ -12,7 +12,7 @@ mod read;
 mod tests;
 mod write;
 
-pub use read::Reader;
+pub use read::{Mark, Reader};
 pub use write::{NeedsFieldExpiry, Writer};
 
 use super::Value;

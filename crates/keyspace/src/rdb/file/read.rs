@@ -23,6 +23,22 @@ pub struct Reader {
     checksum: Digest<'static, u64, Table<16>>,
     database: u64,
     about: About,
+    /// Bytes of the file that were read as items.
+    position: u64,
+}
+
+/// A place between two keys of a file, where a reader can go on. What it says of itself is the checksum of everything
+/// before it, so whoever goes on can find out whether it is the same file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// How many bytes come before it.
+    pub position: u64,
+    /// Of the file.
+    pub version: u16,
+    /// To which the keys that follow belong.
+    pub database: u64,
+    /// Of what comes before it: [`crc64`](super::super::crc64).
+    pub checksum: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +49,7 @@ enum State {
 }
 
 /// What stands before a key.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct About {
     expires_at: Option<UnixMillis>,
     idle_s: Option<u64>,
@@ -67,7 +83,36 @@ impl Reader {
             checksum: CRC.digest(),
             database: 0,
             about: About::default(),
+            position: 0,
         }
+    }
+
+    /// Goes on at a mark. What is fed begins there.
+    pub fn resume(mark: Mark) -> Self {
+        Self {
+            state: State::Items { version: mark.version },
+            // A digest begins with its bits the other way round.
+            checksum: CRC.digest_with_initial(mark.checksum.reverse_bits()),
+            database: mark.database,
+            position: mark.position,
+            ..Self::new()
+        }
+    }
+
+    /// The place that the reading has reached, if it lies between two items; nothing before the first and after the last.
+    pub fn mark(&self) -> Option<Mark> {
+        let State::Items { version } = self.state else { return None };
+        (self.about == About::default()).then(|| Mark {
+            position: self.position,
+            version,
+            database: self.database,
+            checksum: self.checksum.clone().finalize(),
+        })
+    }
+
+    /// How many bytes of the file were read as items: after an error, where what couldn't be read begins.
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// Takes the next bytes of the file.
@@ -117,6 +162,7 @@ impl Reader {
                 self.checksum.update(taken);
             }
             self.start += taken.len();
+            self.position += taken.len() as u64;
             self.wanted = 1;
             if let Some(item) = self.take_step(step) {
                 return Ok(Some(item));

@@ -1,8 +1,8 @@
 //! Files are read as Redis writes them, however the bytes arrive, and written so that Redis reads them.
 
 use super::super::tests::{hash, hex, list, normal, set, unhex};
-use super::super::{BadValue, HashField, Value};
-use super::{Item, Key, NeedsFieldExpiry, Reader, Skipped, Writer};
+use super::super::{BadValue, HashField, Value, crc64};
+use super::{Item, Key, Mark, NeedsFieldExpiry, Reader, Skipped, Writer};
 use base::UnixMillis;
 use proptest::prelude::*;
 
@@ -91,6 +91,44 @@ fn a_file_that_is_cut_or_rotten_is_refused() {
     }
     let longer = [&whole[..], b"x"].concat();
     assert_eq!(read(&longer, 1000), Err(BadValue::Malformed("more bytes behind the end of the file")));
+}
+
+#[test]
+fn reading_goes_on_at_any_mark() {
+    let bytes = unhex(REDIS_7_2);
+    let all = read(&bytes, 1000).expect("Redis wrote it");
+    let mut reader = Reader::new();
+    reader.feed(&bytes);
+    let mut seen = 0;
+    while reader.next_item().expect("Redis wrote it").is_some() {
+        seen += 1;
+        let mark = reader.mark().expect("it is between two items");
+        let (before, behind) = bytes.split_at(mark.position as usize);
+        assert_eq!(mark.checksum, crc64(before));
+        assert_eq!(reader.position(), mark.position);
+        let mut resumed = Reader::resume(mark);
+        assert_eq!(resumed.mark(), Some(mark));
+        resumed.feed(behind);
+        let mut rest = Vec::new();
+        while let Some(item) = resumed.next_item().expect("the checksum is of both parts") {
+            rest.push(item);
+        }
+        assert!(resumed.is_complete());
+        assert_eq!(rest, all[seen..]);
+        let mut other = Reader::resume(Mark { checksum: mark.checksum ^ 1, ..mark });
+        other.feed(behind);
+        let end = std::iter::repeat_with(|| other.next_item()).find(|item| !matches!(item, Ok(Some(_))));
+        assert_eq!(end, Some(Err(BadValue::Checksum)), "it is the end of another file");
+    }
+    assert_eq!(seen, all.len());
+}
+
+#[test]
+fn there_is_no_mark_between_a_time_and_its_key() {
+    let mut reader = Reader::new();
+    reader.feed(&with_header("0011", b"\xf8\x05"));
+    assert_eq!(reader.next_item(), Ok(None));
+    assert_eq!((reader.mark(), reader.position()), (None, 11));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 use crate::spec::Spec;
 
+/// Users and what they may do.
+pub mod acl;
 /// BITFIELD.
 pub mod bitfields;
 /// Strings, bit by bit.
@@ -83,6 +85,7 @@ pub(crate) const FAMILIES: &[&[Spec]] = &[
     pubsub::SPECS,
     streams::SPECS,
     hyperloglog::SPECS,
+    acl::SPECS,
 ];
 
 /// How many commands each has.

@@ -1,12 +1,12 @@
 //! What COMMAND answers about the table, in the shapes of Redis 7.2, and what every HELP answers.
 
+use crate::categories::Category;
 use crate::error::Error;
 use crate::glob;
-use crate::spec::{Begin, Categories, Find, Flags, Group, KeyFlags, KeySpec, Spec};
+use crate::spec::{Begin, Find, KeySpec, Spec};
 use crate::table::{self, COMMANDS};
 use crate::words::is;
 use resp::Writer;
-use smallvec::SmallVec;
 
 /// Answers COMMAND and its subcommands.
 pub fn command(spec: &Spec, args: &[&[u8]], reply: &mut Writer<'_>) -> Result<(), Error> {
@@ -63,7 +63,7 @@ fn describe(spec: &Spec, reply: &mut Writer<'_>) {
     reply.integer(first);
     reply.integer(last);
     reply.integer(step);
-    words(categories(spec).into_iter(), reply);
+    words(categories(spec).iter().map(String::as_str), reply);
     reply.set(spec.tips.len());
     for tip in spec.tips {
         reply.text(tip);
@@ -111,40 +111,9 @@ fn positions(spec: &Spec) -> (i64, i64, i64) {
     all.unwrap_or_default()
 }
 
-/// The ACL categories in Redis's order.
-pub fn categories(spec: &Spec) -> SmallVec<[&'static str; 6]> {
-    let mut all = SmallVec::new();
-    let flag = |flag| spec.flags.has(flag);
-    let category = |category| spec.categories.has(category);
-    // A container is in no family's category: its subcommands are.
-    let of = |group| spec.group == group && spec.subcommands.is_empty();
-    for (holds, name) in [
-        (category(Categories::KEYSPACE), "@keyspace"),
-        (flag(Flags::READONLY), "@read"),
-        (flag(Flags::WRITE), "@write"),
-        (of(Group::Set) || category(Categories::SET), "@set"),
-        (of(Group::SortedSet) || category(Categories::SORTED_SET), "@sortedset"),
-        (of(Group::List) || category(Categories::LIST), "@list"),
-        (of(Group::Hash), "@hash"),
-        (of(Group::String), "@string"),
-        (of(Group::Bitmap), "@bitmap"),
-        (of(Group::HyperLogLog), "@hyperloglog"),
-        (of(Group::Geo), "@geo"),
-        (of(Group::Stream), "@stream"),
-        (flag(Flags::PUBSUB), "@pubsub"),
-        (flag(Flags::ADMIN), "@admin"),
-        (flag(Flags::FAST), "@fast"),
-        (!flag(Flags::FAST), "@slow"),
-        (flag(Flags::BLOCKING), "@blocking"),
-        (category(Categories::DANGEROUS) || flag(Flags::ADMIN), "@dangerous"),
-        (category(Categories::CONNECTION), "@connection"),
-        (of(Group::Transactions), "@transaction"),
-    ] {
-        if holds {
-            all.push(name);
-        }
-    }
-    all
+/// The ACL categories in Redis's order, as COMMAND INFO writes them.
+fn categories(spec: &Spec) -> Vec<String> {
+    Category::of(spec).map(|category| format!("@{}", category.name())).collect()
 }
 
 fn describe_keys(keys: &KeySpec, reply: &mut Writer<'_>) {
@@ -249,9 +218,8 @@ fn list(filter: &[&[u8]], reply: &mut Writer<'_>) -> Result<(), Error> {
             if is(what, "pattern") {
                 all().filter(|spec| glob::matches(name, spec.name.as_bytes())).collect()
             } else if is(what, "aclcat") {
-                all()
-                    .filter(|spec| categories(spec).iter().any(|category| is(name, &category[1..])))
-                    .collect()
+                let category = Category::parse(name);
+                all().filter(|spec| category.is_some_and(|category| category.has(spec))).collect()
             } else if is(what, "module") {
                 Vec::new()
             } else {
@@ -290,22 +258,10 @@ fn get_keys(args: &[&[u8]], with_flags: bool, reply: &mut Writer<'_>) -> Result<
         }
         reply.bulk(args[place.index]);
         if with_flags {
-            words(flags_of_use(spec, args, place.flags).names(), reply);
+            words(place.flags.names(), reply);
         }
     }
     Ok(())
-}
-
-/// What this very request does to its key, where that depends on the options.
-fn flags_of_use(spec: &Spec, args: &[&[u8]], flags: KeyFlags) -> KeyFlags {
-    if !flags.has(KeyFlags::VARIABLE_FLAGS) || spec.name != "set" {
-        return flags;
-    }
-    if args.iter().skip(3).any(|word| is(word, "get")) {
-        KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE)
-    } else {
-        KeyFlags::OW.with(KeyFlags::UPDATE)
-    }
 }
 
 #[cfg(test)]

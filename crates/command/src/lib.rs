@@ -11,6 +11,8 @@
 
 /// For how long commands wait, and how what they took is given back.
 pub mod blocking;
+/// The categories of commands that ACLs know.
+pub mod categories;
 /// Places on the earth as scores of sorted sets.
 mod earth;
 /// Why a command was refused, in Redis's words.

@@ -407,11 +407,29 @@ impl Spec {
         keys
     }
 
-    /// Which of `args` are keys, and what is done to each.
+    /// Which of `args` are keys, and what this very request does to each, also where that depends on its options.
     pub fn key_places(&self, args: &[&[u8]]) -> SmallVec<[KeyPlace; 4]> {
         let mut places = SmallVec::new();
-        self.visit_keys(args, |place| places.push(place));
+        self.visit_keys(args, |place| {
+            let flags = if place.flags.has(KeyFlags::VARIABLE_FLAGS) {
+                self.flags_of_use(args, place.flags)
+            } else {
+                place.flags
+            };
+            places.push(KeyPlace { flags, ..place });
+        });
         places
+    }
+
+    fn flags_of_use(&self, args: &[&[u8]], flags: KeyFlags) -> KeyFlags {
+        let changed = KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE);
+        match self.name {
+            "set" if args.iter().skip(3).any(|word| words::is(word, "get")) => changed,
+            "set" => KeyFlags::OW.with(KeyFlags::UPDATE),
+            "bitfield" if crate::families::bitfields::only_reads(args) => KeyFlags::RO.with(KeyFlags::ACCESS),
+            "bitfield" => changed,
+            _ => flags,
+        }
     }
 
     /// The number of the other database that `args` name (COPY … DB, MOVE), which the gateway resolves into
@@ -440,6 +458,14 @@ impl Spec {
             return crate::families::sort::patterns(args);
         }
         Keys::new()
+    }
+
+    /// The option by which this request reads keys that it doesn't name, which only who may read all keys may give.
+    pub fn option_that_reads(&self, args: &[&[u8]]) -> Option<&'static str> {
+        if matches!(self.name, "sort" | "sort_ro") {
+            return crate::families::sort::option_that_reads(args);
+        }
+        None
     }
 
     fn visit_keys(&self, args: &[&[u8]], mut visit: impl FnMut(KeyPlace)) {

@@ -38,7 +38,7 @@ const BUCKETS: usize = 1024;
 /// No command.
 const NOBODY: u16 = u16::MAX;
 /// Every id is below.
-const IDS: usize = 1024;
+pub const IDS: usize = 1024;
 
 /// Open addressing by [`hash`]: positions in [`COMMANDS`].
 static BY_NAME: [u16; BUCKETS] = {

@@ -242,6 +242,8 @@ pub struct Config {
     pub clients_max: usize,
     /// Whether clients from elsewhere are turned away as long as no password is set.
     pub protected_mode: bool,
+    /// How many entries ACL LOG keeps.
+    pub acl_log_length_max: usize,
     /// Whether every command waits for the one before it on its connection.
     pub pipeline_order_strict: bool,
     /// The version in `sihai version` and INFO.
@@ -286,6 +288,7 @@ impl Default for Config {
             client_pending_max: 16_384,
             clients_max: 10_000,
             protected_mode: true,
+            acl_log_length_max: 128,
             pipeline_order_strict: false,
             version: env!("CARGO_PKG_VERSION"),
             #[cfg(feature = "bugs")]

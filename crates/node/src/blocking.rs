@@ -105,6 +105,12 @@ impl Blocked {
         self.by_client.contains_key(&client)
     }
 
+    /// What a client waits with.
+    pub(crate) fn command_of(&self, client: ClientId) -> Option<(&'static Spec, &[Bytes])> {
+        let command = self.commands.get(self.by_client.get(&client)?)?;
+        Some((command.spec, &command.words))
+    }
+
     /// When a command's present try began; what is tried for it has its own time.
     pub(crate) fn tried_at(&self, id: u64) -> Option<Time> {
         self.commands.get(&id)?.trying

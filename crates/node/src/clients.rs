@@ -5,12 +5,14 @@
 
 use crate::api::{ClientId, Effect};
 use crate::transactions::Gathering;
+use crate::users::Access;
 use base::{DatabaseIndex, GroupId, Outbox, Time};
 use bytes::Bytes;
 use resp::Protocol;
 use resp::request::Reader;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// Small replies wait in the queue without an allocation of their own.
 type Waiting = SmallVec<[u8; 24]>;
@@ -78,6 +80,10 @@ pub struct Client {
     pub library: (Vec<u8>, Vec<u8>),
     /// Whether it may do more than authenticate.
     pub authenticated: bool,
+    /// Who it is, or would be if it authenticated no further.
+    pub user: Arc<Access>,
+    /// Whether it may do whatever it asks for: it is authenticated, as a user without bounds.
+    pub trusted: bool,
     /// CLIENT REPLY OFF or SKIP.
     pub reply_mode: ReplyMode,
     /// CLIENT NO-EVICT.
@@ -136,7 +142,8 @@ pub enum ReplyMode {
 }
 
 impl Client {
-    fn new(id: ClientId, address: String, now: Time, authenticated: bool, reader: Reader) -> Self {
+    fn new(id: ClientId, address: String, now: Time, user: Arc<Access>, reader: Reader) -> Self {
+        let authenticated = user.user().is_open();
         Self {
             id,
             address,
@@ -148,6 +155,8 @@ impl Client {
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),
             authenticated,
+            trusted: authenticated && user.is_unrestricted(),
+            user,
             reply_mode: ReplyMode::On,
             no_evict: false,
             no_touch: false,
@@ -227,10 +236,10 @@ impl Clients {
         id: ClientId,
         address: String,
         now: Time,
-        authenticated: bool,
+        user: Arc<Access>,
         reader: Reader,
     ) -> u32 {
-        let client = Client::new(id, address, now, authenticated, reader);
+        let client = Client::new(id, address, now, user, reader);
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = Some(client);

@@ -64,7 +64,7 @@ impl Node {
     pub(crate) fn connected(&mut self, id: ClientId, address: String, loopback: bool) {
         let refusal = if self.hub.clients.len() >= self.hub.config.clients_max {
             Some("-ERR max number of clients reached\r\n")
-        } else if self.hub.config.protected_mode && !loopback && self.password().is_none() {
+        } else if self.hub.config.protected_mode && !loopback && (self.is_open() || !self.view.known) {
             Some(
                 "-DENIED Sihai is running in protected mode because no password is set: only clients on this machine \
                  are served. Set one with CONFIG SET requirepass from this machine, or start with --protected-mode no \
@@ -80,10 +80,10 @@ impl Node {
             return;
         }
         self.hub.counters.connections += 1;
-        let authenticated = self.password().is_none();
-        let reader = Reader::new(Limits { unauthenticated: !authenticated, ..Limits::default() });
+        let user = self.view.users.default().clone();
+        let reader = Reader::new(Limits { unauthenticated: !self.is_open(), ..Limits::default() });
         let now = self.hub.now;
-        self.hub.clients.connect(id, address, now, authenticated, reader);
+        self.hub.clients.connect(id, address, now, user, reader);
     }
 
     pub(crate) fn received(&mut self, id: ClientId, bytes: Bytes) {
@@ -129,6 +129,9 @@ impl Node {
     /// Runs the commands at the front of `data`; answers how many bytes they took.
     fn parse(&mut self, slot: u32, data: &[u8]) -> usize {
         let Some(client) = self.hub.clients.get(slot) else { return data.len() };
+        if client.closing {
+            return data.len();
+        }
         let mut reader = std::mem::take(&mut client.reader);
         let mut authenticated = client.authenticated;
         let mut at = 0;
@@ -266,18 +269,12 @@ impl Node {
             return false;
         }
         self.hub.counters.commands += 1;
-        let asks_password = self.password().is_some();
         let Some(client) = self.hub.clients.get(slot) else { return true };
         client.commands += 1;
         client.last_command = spec.name;
         client.last_command_at = now;
-        if !client.authenticated && !spec.flags.has(command::Flags::NO_AUTH) {
-            if asks_password {
-                self.refuse(slot, "NOAUTH Authentication required.");
-                return true;
-            }
-            // There was a password when it connected, and there is none any more.
-            client.authenticated = true;
+        if !client.trusted && !self.admit(slot, spec, words) {
+            return true;
         }
         if self.must_only_listen(slot, spec) {
             let name = spec.name;

@@ -56,7 +56,7 @@ impl Node {
                 JoinReply::Welcome { cluster, node, peers }
             }
             MetaOutcome::Refused(why) => JoinReply::Refused(why),
-            MetaOutcome::Done | MetaOutcome::Replaced { .. } => return,
+            MetaOutcome::Done | MetaOutcome::Replaced { .. } | MetaOutcome::Deleted(_) => return,
         };
         self.hub.out.push(Effect::JoinReply { ticket, reply });
     }
@@ -65,8 +65,11 @@ impl Node {
     pub(crate) fn meta_decided(&mut self, ticket: Ticket, reply: Result<Bytes, Bytes>) {
         let reply = match reply.map(outcome_of) {
             Ok(Ok((MetaOutcome::Refused(why), _))) => Bytes::from(format!("-ERR {why}\r\n")),
-            Ok(Ok((_, as_of))) => {
-                let reply = Bytes::from_static(b"+OK\r\n");
+            Ok(Ok((outcome, as_of))) => {
+                let reply = match outcome {
+                    MetaOutcome::Deleted(count) => Bytes::from(format!(":{count}\r\n")),
+                    _ => Bytes::from_static(b"+OK\r\n"),
+                };
                 self.decided.push(Decided { as_of, since: self.hub.now, ticket, reply });
                 return;
             }

@@ -5,6 +5,8 @@
 //! by [`machine`], and the reply goes back the way it came.
 #![forbid(unsafe_code)]
 
+/// Whether a client may run a command.
+mod access;
 /// What is answered here: the connection, the node, the cluster.
 mod answers;
 /// What a driver gives a node and what it is asked to do: inputs, effects, configuration.
@@ -67,6 +69,8 @@ pub mod subscriptions;
 pub mod transactions;
 /// Taking snapshots, and serving their pieces.
 pub mod transfer;
+/// Users, and what they may do.
+pub mod users;
 /// Who waits at a leader, and for what.
 pub mod waitlist;
 /// What nodes say to each other.

@@ -50,7 +50,11 @@ impl Node {
         let mut overview = Overview {
             me: self.hub.me,
             loading: self.loading,
-            counters: Counters { errors: self.hub.clients.errors.clone(), ..self.hub.counters.clone() },
+            counters: Counters {
+                errors: self.hub.clients.errors.clone(),
+                access_denied: self.access_log.counts(),
+                ..self.hub.counters.clone()
+            },
             machine: self.machine_facts.clone(),
             log_bytes: self.disk.log_bytes,
             mirrors_degraded: self.disk.degraded.clone(),

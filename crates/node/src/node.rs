@@ -1,6 +1,7 @@
 //! The node: composition and dispatch, nothing else. One input at a time comes in at `Core::step`; `Core::flush`
 //! lets every group that was touched propose, append and persist once for all of them.
 
+use crate::access::Users;
 use crate::api::{Config, Effect, Input, JoinRequest, Level, Machine as MachineFacts, PeerAddress};
 use crate::blocking::Blocked;
 use crate::broadcast::Broadcasts;
@@ -8,11 +9,12 @@ use crate::hub::Hub;
 use crate::joining::Decided;
 use crate::lanes::Lane;
 use crate::machine::State;
-use crate::meta::{Meta, PasswordDigest};
+use crate::meta::Meta;
 use crate::replica::Replica;
 use crate::scatter::Job;
 use crate::start::Loading;
 use crate::subscriptions::Subscriptions;
+use crate::users::log::AccessLog;
 use crate::wire::PeerMessage;
 use base::database::ScanPosition;
 use base::{Core, DatabaseId, GroupId, Index, NodeId, Outbox, SessionId, Slot, Time, UnixMillis};
@@ -38,6 +40,8 @@ pub struct Node {
     pub(crate) broadcasts: Broadcasts,
     /// Clients that wait for something to come.
     pub(crate) blocked: Blocked,
+    /// What was refused to whom.
+    pub(crate) access_log: AccessLog,
     pub(crate) next_job: u64,
     /// Whether it has just started and doesn't know yet whether its shards serve.
     pub(crate) loading: bool,
@@ -93,7 +97,7 @@ pub(crate) struct View {
     /// The shards, in order.
     pub shards: Vec<GroupId>,
     pub databases: Vec<Option<DatabaseId>>,
-    password: Option<PasswordDigest>,
+    pub users: Users,
     pub addresses: Vec<PeerAddress>,
 }
 
@@ -124,7 +128,7 @@ impl View {
             slots: SlotMap::even(1, 1),
             shards: Vec::new(),
             databases: Vec::new(),
-            password: None,
+            users: Users::unknown(),
             addresses: Vec::new(),
         }
     }
@@ -161,6 +165,7 @@ impl Node {
             subscriptions: Subscriptions::default(),
             broadcasts: Broadcasts::default(),
             blocked: Blocked::default(),
+            access_log: AccessLog::default(),
             next_job: 0,
             loading: true,
             started: now,
@@ -199,10 +204,6 @@ impl Node {
             let hint = crate::hub::LeaderHint { missing_since: Some(now), ..Default::default() };
             self.hub.leaders.push(hint);
         }
-    }
-
-    pub(crate) fn password(&self) -> Option<&PasswordDigest> {
-        self.view.password.as_ref()
     }
 
     /// Up to which entry of meta's log this node knows it.
@@ -271,7 +272,6 @@ impl Node {
         let count = meta.databases().keys().map(|index| index.0 + 1).max().unwrap_or(0);
         let databases =
             (0..count).map(|index| meta.database(base::DatabaseIndex(index)).map(|(id, _)| id)).collect();
-        let password = meta.password();
         let listening = meta.events();
         let removed = meta.is_removed(self.hub.me);
         let moved = addresses != self.view.addresses;
@@ -280,7 +280,9 @@ impl Node {
             self.ensure_group(*last);
         }
         self.hub.listening = listening;
-        self.view = View { as_of, known: true, slots, shards, databases, password, addresses };
+        let users = std::mem::replace(&mut self.view.users, Users::unknown());
+        self.view = View { as_of, known: true, slots, shards, databases, users, addresses };
+        self.refresh_users();
         if removed {
             self.hub.fatal(
                 "this node was removed from its cluster, or another one took its place: start it with an empty \

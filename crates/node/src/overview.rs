@@ -139,6 +139,8 @@ pub struct Counters {
     pub forwarded: u64,
     /// Errors answered, by first word.
     pub errors: std::collections::BTreeMap<String, u64>,
+    /// What was refused to users for want of the right password, command, key, channel.
+    pub access_denied: [u64; 4],
     /// Bytes received from clients.
     pub bytes_in: u64,
     /// Bytes sent to clients.

@@ -9,6 +9,8 @@ use crate::gateway::{RouteError, WRITE_BYTES_MAX};
 use crate::hub::Waiter;
 use crate::node::Node;
 use crate::op::{Invocation, Op, Transaction, Watched, Words, encode_op};
+use crate::users::Denied;
+use crate::users::log::Context;
 use base::{DatabaseId, DatabaseIndex, GroupId};
 use bytes::Bytes;
 use command::{Place, Spec};
@@ -56,6 +58,8 @@ enum Part {
     Shard(usize),
     /// Answered by this node.
     Here(&'static Spec, Vec<Bytes>),
+    /// Not allowed any more.
+    Refused(&'static Spec, Vec<Bytes>, Denied),
 }
 
 impl Gathering {
@@ -105,6 +109,7 @@ fn is_answered_at_once(spec: &Spec) -> bool {
         "ping" | "echo" | "select" | "time" | "info" | "command" | "memory" | "object" | "lolwut"
         | "unwatch" | "publish" | "client" => true,
         "config" => spec.name == "config|get",
+        "acl" => !matches!(spec.name, "acl|setuser" | "acl|deluser"),
         _ => false,
     }
 }
@@ -236,7 +241,13 @@ impl Node {
         }
         let words: Vec<Words<'_>> =
             gathered.commands.iter().map(|(_, words)| words.iter().map(|word| &word[..]).collect()).collect();
-        let plan = match self.plan_transaction(&gathered, &words, &watched, database, protocol) {
+        let denied: Vec<Option<Denied>> = gathered
+            .commands
+            .iter()
+            .zip(&words)
+            .map(|((spec, _), words)| self.denied(slot, spec, words))
+            .collect();
+        let plan = match self.plan_transaction(&gathered, &words, &denied, &watched, database, protocol) {
             Ok(plan) => plan,
             Err(error) => return self.refuse(slot, error),
         };
@@ -266,6 +277,7 @@ impl Node {
         &self,
         gathered: &Gathered,
         words: &[Words<'a>],
+        denied: &[Option<Denied>],
         watched: &'a [WatchedKey],
         mut database: DatabaseIndex,
         protocol: Protocol,
@@ -281,8 +293,12 @@ impl Node {
                 version: key.version,
             });
         }
-        for ((spec, kept), words) in gathered.commands.iter().zip(words) {
+        for (((spec, kept), words), denied) in gathered.commands.iter().zip(words).zip(denied) {
             let spec: &'static Spec = spec;
+            if let Some(denied) = denied {
+                plan.parts.push(Part::Refused(spec, kept.clone(), *denied));
+                continue;
+            }
             if matches!(spec.place, Place::Connection | Place::Node) {
                 if spec.name == "select"
                     && let Ok(index) = command::words::database_index(words[1])
@@ -363,6 +379,11 @@ impl Node {
                             reply.extend_from_slice(first);
                         }
                     }
+                }
+                Part::Refused(spec, words, denied) => {
+                    let words: Words<'_> = words.iter().map(|word| &word[..]).collect();
+                    self.note_denied(slot, spec, &words, *denied, Context::Multi);
+                    Writer::new(&mut reply, executing.protocol).error(denied.text_at_exec(spec));
                 }
                 Part::Here(spec, words) => {
                     let words: Words<'_> = words.iter().map(|word| &word[..]).collect();

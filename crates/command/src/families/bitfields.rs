@@ -22,6 +22,19 @@ pub(crate) const SPECS: &[Spec] = &[
         .does(|c| bitfield(c, true)),
 ];
 
+/// Whether the words of BITFIELD ask for nothing but to read; those that make no sense are no reading.
+pub(crate) fn only_reads(args: &[&[u8]]) -> bool {
+    let mut rest = args.get(2..).unwrap_or_default();
+    loop {
+        rest = match rest {
+            [] => return true,
+            [word, _, _, rest @ ..] if is(word, "get") => rest,
+            [word, _, rest @ ..] if is(word, "overflow") => rest,
+            _ => return false,
+        };
+    }
+}
+
 const BAD_TYPE: Error = Error::Other(
     "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
 );

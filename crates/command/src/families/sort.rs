@@ -112,6 +112,16 @@ pub(crate) fn patterns<'a>(args: &[&'a [u8]]) -> Keys<'a> {
     ask.by.into_iter().chain(ask.get).filter(|pattern| pattern.contains(&b'*')).collect()
 }
 
+/// The option, BY or GET, by which a request reads other keys than it names; `None` also if the words make no sense.
+pub(crate) fn option_that_reads(args: &[&[u8]]) -> Option<&'static str> {
+    let ask = Ask::parse(args, true).ok()?;
+    if ask.by.is_some_and(|pattern| pattern.contains(&b'*')) {
+        return Some("BY");
+    }
+    // Even `#` and what has no `*`, as in Redis.
+    (!ask.get.is_empty()).then_some("GET")
+}
+
 /// What is read for `element`: itself for `#`, else the string under the key that the pattern makes with it, or the field of the
 /// hash under it. A pattern without `*` reads nothing.
 fn look_up<'a>(db: &'a dyn Database, pattern: &[u8], element: &'a [u8]) -> Option<&'a [u8]> {

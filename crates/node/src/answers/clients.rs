@@ -2,7 +2,7 @@
 
 use super::connection::is_showable;
 use super::{Answered, is, on_off, shown};
-use crate::api::{ClientId, Effect};
+use crate::api::ClientId;
 use crate::clients::{Client, ReplyMode};
 use crate::node::Node;
 use base::Time;
@@ -23,6 +23,7 @@ struct Filter {
     address: Option<Vec<u8>>,
     local_address: Option<Vec<u8>>,
     kind: Option<ClientKind>,
+    user: Option<Vec<u8>>,
     seconds_min: Option<u64>,
     skip_me: bool,
 }
@@ -58,8 +59,7 @@ impl Filter {
                 b"laddr" => filter.local_address = Some(value.to_vec()),
                 b"type" => filter.kind = Some(ClientKind::parse(value)?),
                 b"maxage" => filter.seconds_min = Some(positive(value, "maxage should be greater than 0")?),
-                b"user" if *value == b"default" => {}
-                b"user" => return Err(format!("ERR No such user '{}'", shown(value)).into()),
+                b"user" => filter.user = Some(value.to_vec()),
                 b"skipme" if is(value, "yes") => filter.skip_me = true,
                 b"skipme" if is(value, "no") => filter.skip_me = false,
                 _ => return Err(syntax()),
@@ -74,6 +74,7 @@ impl Filter {
             && self.address.as_ref().is_none_or(|address| address == client.address.as_bytes())
             && self.local_address.as_ref().is_none_or(|address| address == local.as_bytes())
             && self.kind.is_none_or(|wanted| wanted == kind)
+            && self.user.as_ref().is_none_or(|user| user[..] == client.user.name()[..])
             && self.seconds_min.is_none_or(|seconds| now.since(client.since).as_secs() >= seconds)
     }
 }
@@ -125,7 +126,7 @@ fn describe(client: &Client, node: &Node, now: Time) -> String {
         line,
         "id={} addr={} laddr={local} name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} ssub={sharded} multi={} watch={} \
          qbuf={input} qbuf-free={spare} obl={output} oll={} omem={backlog} tot-mem={memory} events={events} cmd={} \
-         user=default redir=-1 resp={} lib-name={} lib-ver={}",
+         user={} redir=-1 resp={} lib-name={} lib-ver={}",
         client.id.0,
         client.address,
         shown(&client.name),
@@ -136,12 +137,19 @@ fn describe(client: &Client, node: &Node, now: Time) -> String {
         client.transaction.watched(),
         client.pending(),
         client.last_command,
+        shown(client.user.name()),
         if client.protocol == Protocol::Resp3 { 3 } else { 2 },
         shown(&client.library.0),
         shown(&client.library.1),
     );
     line.push('\n');
     line
+}
+
+/// What CLIENT INFO says of a connection, without the end of the line.
+pub(crate) fn describe_client(node: &Node, id: ClientId) -> String {
+    let client = node.hub.clients.iter().find(|client| client.id == id);
+    client.map_or_else(String::new, |client| describe(client, node, node.hub.now).trim_end().to_string())
 }
 
 impl Node {
@@ -240,6 +248,9 @@ impl Node {
             [address] => Filter { address: Some(address.to_vec()), ..Filter::default() },
             _ => Filter::parse(arguments)?,
         };
+        if let Some(user) = filter.user.as_ref().filter(|user| self.view.users.get(user).is_none()) {
+            return Err(format!("ERR No such user '{}'", shown(user)).into());
+        }
         let Some(client) = self.hub.clients.get(slot) else { return Ok(()) };
         let (me, now, local) = (client.id, self.hub.now, &self.hub.config.addresses.client);
         let found = self
@@ -257,10 +268,7 @@ impl Node {
             if id == me {
                 self.hang_up(slot);
             } else {
-                self.hub.clients.close(id);
-                self.blocked_client_gone(id);
-                self.subscriptions.forget(id);
-                self.hub.out.push(Effect::Close { client: id });
+                self.cut_off(id);
             }
         }
         Ok(())

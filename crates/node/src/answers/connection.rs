@@ -3,14 +3,12 @@
 use super::{Answered, is, shown};
 use crate::clients::ReplyMode;
 use crate::node::Node;
+use crate::users::DEFAULT;
 use crate::views::REDIS_VERSION;
 use base::DatabaseIndex;
 use command::{Error, Spec};
 use resp::Protocol;
 use resp::number::parse_integer;
-
-/// The only user there is.
-const USER: &[u8] = b"default";
 
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
@@ -30,8 +28,8 @@ impl Node {
             ("ping", [_, text]) => self.ping(slot, Some(text)),
             ("echo", [_, text]) => self.reply(slot, |reply| reply.bulk(text)),
             ("select", [_, index]) => return self.select(slot, index),
-            ("auth", _) => return self.auth(slot, &words[1..]),
-            ("hello", _) => return self.hello(slot, &words[1..]),
+            ("auth", _) => return self.auth(slot, words),
+            ("hello", _) => return self.hello(slot, words[0], &words[1..]),
             ("quit", _) => {
                 self.reply(slot, |reply| reply.ok());
                 self.hang_up(slot);
@@ -58,17 +56,17 @@ impl Node {
 
     fn auth(&mut self, slot: u32, words: &[&[u8]]) -> Answered {
         match words {
-            [_] if self.password().is_none() => {
+            [_, _] if self.view.users.default().user().any_password => {
                 Err("ERR AUTH <password> called without any password configured for the \
                 default user. Are you sure your configuration is correct?"
                     .into())
             }
-            [password] => {
-                self.authenticate(slot, USER, password)?;
+            [command, password] => {
+                self.authenticate(slot, command, DEFAULT, password)?;
                 self.reply_ok(slot)
             }
-            [user, password] => {
-                self.authenticate(slot, user, password)?;
+            [command, user, password] => {
+                self.authenticate(slot, command, user, password)?;
                 self.reply_ok(slot)
             }
             _ => Err(Error::Syntax.text().into_owned().into()),
@@ -76,19 +74,21 @@ impl Node {
     }
 
     /// Lets a client in that gives the right name and password. The gateway widens what it may send.
-    fn authenticate(&mut self, slot: u32, user: &[u8], password: &[u8]) -> Answered {
-        let right = self.password().is_none_or(|digest| digest.matches(password));
-        if user != USER || !right {
+    fn authenticate(&mut self, slot: u32, command: &[u8], user: &[u8], password: &[u8]) -> Answered {
+        let Some(access) =
+            self.view.users.get(user).filter(|access| access.user().accepts(password)).cloned()
+        else {
+            self.note_wrong_password(slot, user, command);
             return Err(WRONG_PASSWORD.into());
-        }
+        };
         if let Some(client) = self.hub.clients.get(slot) {
-            client.authenticated = true;
+            client.become_user(access, true);
         }
         Ok(())
     }
 
     /// HELLO changes nothing unless all of it can be done.
-    fn hello(&mut self, slot: u32, words: &[&[u8]]) -> Answered {
+    fn hello(&mut self, slot: u32, command: &[u8], words: &[&[u8]]) -> Answered {
         let mut protocol = None;
         if let Some(version) = words.first() {
             protocol = Some(match parse_integer(version) {
@@ -120,11 +120,10 @@ impl Node {
             return Err(BAD_NAME.into());
         }
         if let Some((user, password)) = credentials {
-            self.authenticate(slot, user, password)?;
+            self.authenticate(slot, command, user, password)?;
         }
-        let asks_password = self.password().is_some();
         let Some(client) = self.hub.clients.get(slot) else { return Ok(()) };
-        if !client.authenticated && asks_password {
+        if !client.authenticated {
             return Err(HELLO_UNAUTHENTICATED.into());
         }
         client.protocol = protocol.unwrap_or(client.protocol);
@@ -154,12 +153,12 @@ impl Node {
 
     /// Makes the connection what it was when it was new.
     fn reset(&mut self, slot: u32) {
-        let authenticated = self.password().is_none();
+        let (user, open) = (self.view.users.default().clone(), self.is_open());
         let Some(client) = self.hub.clients.get(slot) else { return };
         client.protocol = Protocol::Resp2;
         client.database = DatabaseIndex(0);
         client.name = Vec::new();
-        client.authenticated = authenticated;
+        client.become_user(user, open);
         client.reply_mode = ReplyMode::On;
         client.no_evict = false;
         client.no_touch = false;

@@ -3,6 +3,8 @@
 //!
 //! Replies and errors are Redis 7.2's. What Sihai has no true value for is left out of a reply, never invented.
 
+/// ACL: users, and what they may do.
+mod acl;
 /// CLIENT: the connections and what is set on them.
 mod clients;
 /// CLUSTER: slots, shards and nodes.
@@ -15,6 +17,8 @@ mod pubsub;
 mod server;
 /// SIHAI: what Redis has no words for.
 mod sihai;
+
+pub(crate) use clients::describe_client;
 
 use crate::hub::Waiter;
 use crate::meta::MetaCommand;
@@ -37,6 +41,8 @@ impl Node {
             spec.name,
             "swapdb"
                 | "config|set"
+                | "acl|setuser"
+                | "acl|deluser"
                 | "sihai|remove"
                 | "wait"
                 | "exec"
@@ -59,6 +65,7 @@ impl Node {
         let container = spec.name.split_once('|').map_or(spec.name, |(container, _)| container);
         let answered = match container {
             _ if spec.group == command::spec::Group::PubSub => self.about_channels(slot, spec, words),
+            "acl" => self.about_users(slot, spec, words),
             "client" => self.about_clients(slot, spec, words),
             "cluster" => self.about_cluster(slot, words),
             "sihai" => self.about_sihai(slot, spec, words),

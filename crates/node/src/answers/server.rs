@@ -127,6 +127,7 @@ impl Node {
             ConfigCommand::ResetStat => {
                 self.hub.counters = Counters { clients: self.hub.counters.clients, ..Counters::default() };
                 self.hub.clients.errors.clear();
+                self.access_log.reset_counts();
                 return self.reply_ok(slot);
             }
             ConfigCommand::Help => self.reply(slot, config::help),

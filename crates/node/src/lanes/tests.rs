@@ -16,7 +16,11 @@ fn hub() -> Hub {
 
 fn connect(hub: &mut Hub, client: u64) -> u32 {
     let (id, now) = (ClientId(client), hub.now);
-    hub.clients.connect(id, "10.0.0.9:1".into(), now, true, Reader::new(Limits::default()))
+    let open = std::sync::Arc::new(crate::users::Access::new(
+        bytes::Bytes::new(),
+        crate::users::User::unrestricted(),
+    ));
+    hub.clients.connect(id, "10.0.0.9:1".into(), now, open, Reader::new(Limits::default()))
 }
 
 fn read(hub: &mut Hub, lane: &mut Lane, slot: u32) {

@@ -2,9 +2,12 @@
 //! without a trace. Nothing here may depend on anything but the state and the command: every replica does the same.
 
 use super::placement::{self, VOTERS};
-use super::{DatabaseState, Member, MemberState, Meta, MetaCommand, MetaOutcome, PasswordDigest, setting};
+use super::{DatabaseState, Member, MemberState, Meta, MetaCommand, MetaOutcome, setting};
 use crate::api::{Addresses, JoinRequest};
+use crate::users::{self, PasswordDigest, Rule, User};
+use base::codec::Encode;
 use base::{DatabaseIndex, GroupId, NodeId, ReplicaId};
+use bytes::Bytes;
 use std::collections::BTreeSet;
 
 /// What keeps meta small whatever it is asked: an address, a setting's name, a setting's value, in bytes.
@@ -31,6 +34,8 @@ impl Meta {
             MetaCommand::Set { key, value } => self.set(key, value),
             MetaCommand::Unset { key } => self.unset(&key),
             MetaCommand::SwapDatabases { a, b } => self.swap_databases(a, b),
+            MetaCommand::SetUser { name, rules } => self.set_user(name, &rules),
+            MetaCommand::DeleteUsers { names } => self.delete_users(&names),
         };
         outcome.unwrap_or_else(MetaOutcome::Refused)
     }
@@ -137,8 +142,10 @@ impl Meta {
         if key.len() > KEY_BYTES_MAX || value.len() > VALUE_BYTES_MAX {
             return Err("the setting is too long".to_string());
         }
-        if key == setting::REQUIREPASS && PasswordDigest::parse(&value).is_none() {
-            return Err("a password is kept as its digest only".to_string());
+        if key == setting::REQUIREPASS {
+            let digest = PasswordDigest::parse(&value);
+            self.set_password(Some(digest.ok_or("a password is kept as its digest only")?));
+            return Ok(MetaOutcome::Done);
         }
         if self.settings.len() >= SETTINGS_MAX && !self.settings.contains_key(&key) {
             return Err("there are too many settings".to_string());
@@ -150,6 +157,9 @@ impl Meta {
     fn unset(&mut self, key: &str) -> Result<MetaOutcome, String> {
         if setting::FOUNDED.contains(&key) {
             return Err(format!("{key} is settled when a cluster is founded"));
+        }
+        if key == setting::REQUIREPASS {
+            self.set_password(None);
         }
         self.settings.remove(key);
         Ok(MetaOutcome::Done)
@@ -177,6 +187,44 @@ impl Meta {
         self.databases.insert(a, of_b);
         self.databases.insert(b, of_a);
         Ok(MetaOutcome::Done)
+    }
+
+    /// Makes this the default user's only password, or lets everybody in.
+    pub(super) fn set_password(&mut self, password: Option<PasswordDigest>) {
+        let user = self.users.entry(Bytes::from_static(users::DEFAULT)).or_default();
+        user.any_password = password.is_none();
+        user.passwords = password.into_iter().collect();
+        self.users_epoch += 1;
+    }
+
+    fn set_user(&mut self, name: Bytes, rules: &[Rule]) -> Result<MetaOutcome, String> {
+        if name.len() > users::NAME_BYTES_MAX {
+            return Err(format!("a user's name takes at most {} bytes", users::NAME_BYTES_MAX));
+        }
+        let known = self.users.get(&name);
+        if known.is_none() && self.users.len() >= users::USERS_MAX {
+            return Err(format!("there are {} users, and no more are kept: remove some", users::USERS_MAX));
+        }
+        let mut user = known.cloned().unwrap_or_else(User::new);
+        user.change_all(rules)?;
+        if user.to_bytes().len() > users::USER_BYTES_MAX {
+            return Err(format!(
+                "the user would have too many rules: they take at most {} bytes. Use patterns and categories that cover more",
+                users::USER_BYTES_MAX
+            ));
+        }
+        self.users.insert(name, user);
+        self.users_epoch += 1;
+        Ok(MetaOutcome::Done)
+    }
+
+    fn delete_users(&mut self, names: &[Bytes]) -> Result<MetaOutcome, String> {
+        if names.iter().any(|name| name == users::DEFAULT) {
+            return Err("The 'default' user cannot be removed".to_string());
+        }
+        let count = names.iter().filter(|name| self.users.remove(*name).is_some()).count();
+        self.users_epoch += u64::from(count > 0);
+        Ok(MetaOutcome::Deleted(count as u32))
     }
 
     /// Takes `node` out of the members; its copies are placed anew by what follows.

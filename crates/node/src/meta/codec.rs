@@ -2,14 +2,18 @@
 //! their length before them. What is read back must hold every invariant; else it is refused as corrupt.
 
 use super::{DatabaseRecord, DatabaseState, Member, MemberState, Meta, Mode, Placement};
+use super::{founding_users, setting};
 use crate::api::Addresses;
+use crate::users::{PasswordDigest, User};
 use base::codec::{Decode, DecodeError, Decoder, Encode, Encoder};
 use base::{DatabaseId, DatabaseIndex, GroupId, NodeId};
 use routing::SlotMap;
 use std::collections::BTreeMap;
 
 /// The version that is written.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// The version that had no users but the default one, whose password was a setting. It is still read.
+const WITHOUT_USERS: u8 = 1;
 
 impl Encode for Meta {
     fn encode(&self, to: &mut Encoder<'_>) {
@@ -40,15 +44,21 @@ impl Encode for Meta {
             to.str(value);
         });
         to.u32(self.version);
+        map_to(to, &self.users, |to, name, user| {
+            to.bytes(name);
+            user.encode(to);
+        });
+        to.u64(self.users_epoch);
     }
 }
 
 impl Decode for Meta {
     fn decode(from: &mut Decoder) -> Result<Self, DecodeError> {
-        if from.u8()? != FORMAT {
+        let format = from.u8()?;
+        if ![WITHOUT_USERS, FORMAT].contains(&format) {
             return Err(DecodeError::Invalid("the version of meta's state"));
         }
-        let meta = Self {
+        let mut meta = Self {
             cluster: u128_from(from)?,
             hash_key: [from.u64()?, from.u64()?],
             slots: SlotMap::decode(from)?,
@@ -66,7 +76,15 @@ impl Decode for Meta {
             next_database: from.u64()?,
             settings: map_from(from, |from| Ok((from.string()?, from.string()?)))?,
             version: from.u32()?,
+            users: founding_users(),
+            users_epoch: 0,
         };
+        if format == FORMAT {
+            meta.users = map_from(from, |from| Ok((from.bytes()?, User::decode(from)?)))?;
+            meta.users_epoch = from.u64()?;
+        } else if let Some(password) = meta.settings.remove(setting::REQUIREPASS) {
+            meta.set_password(PasswordDigest::parse(&password));
+        }
         meta.verify().map_err(DecodeError::Invalid)?;
         Ok(meta)
     }

@@ -3,8 +3,10 @@
 
 use super::codec::{u128_from, u128_to};
 use crate::api::{Addresses, JoinRequest};
+use crate::users::Rule;
 use base::codec::{Decode, DecodeError, Decoder, Encode, Encoder};
 use base::{DatabaseIndex, GroupId, NodeId, ReplicaId};
+use bytes::Bytes;
 
 /// The version that is written.
 const VERSION: u8 = 1;
@@ -58,6 +60,18 @@ pub enum MetaCommand {
         /// The other.
         b: DatabaseIndex,
     },
+    /// Changes what a user may do, or makes it; all of it or, if a rule can't be carried out, nothing.
+    SetUser {
+        /// Its name.
+        name: Bytes,
+        /// The rules, in their order.
+        rules: Vec<Rule>,
+    },
+    /// Removes users; those that there aren't are passed over.
+    DeleteUsers {
+        /// Their names.
+        names: Vec<Bytes>,
+    },
 }
 
 /// What became of a command.
@@ -77,6 +91,8 @@ pub enum MetaOutcome {
     },
     /// Nothing has changed; why, as a sentence.
     Refused(String),
+    /// So many of those that were named are no more.
+    Deleted(u32),
 }
 
 impl Encode for MetaCommand {
@@ -116,6 +132,15 @@ impl Encode for MetaCommand {
                 to.u32(a.0);
                 to.u32(b.0);
             }
+            MetaCommand::SetUser { name, rules } => {
+                to.u8(8);
+                to.bytes(name);
+                to.list(rules.iter());
+            }
+            MetaCommand::DeleteUsers { names } => {
+                to.u8(9);
+                to.list(names.iter());
+            }
         }
     }
 }
@@ -133,6 +158,8 @@ impl Decode for MetaCommand {
             5 => MetaCommand::Set { key: from.string()?, value: from.string()? },
             6 => MetaCommand::Unset { key: from.string()? },
             7 => MetaCommand::SwapDatabases { a: DatabaseIndex(from.u32()?), b: DatabaseIndex(from.u32()?) },
+            8 => MetaCommand::SetUser { name: from.bytes()?, rules: from.list()? },
+            9 => MetaCommand::DeleteUsers { names: from.list()? },
             _ => return Err(DecodeError::Invalid("a command for meta")),
         })
     }
@@ -155,6 +182,10 @@ impl Encode for MetaOutcome {
                 to.u8(4);
                 to.str(why);
             }
+            MetaOutcome::Deleted(count) => {
+                to.u8(5);
+                to.u32(*count);
+            }
         }
     }
 }
@@ -167,6 +198,7 @@ impl Decode for MetaOutcome {
             2 => MetaOutcome::Joined { node: NodeId(from.u32()?) },
             3 => MetaOutcome::Replaced { replica: ReplicaId::decode(from)? },
             4 => MetaOutcome::Refused(from.string()?),
+            5 => MetaOutcome::Deleted(from.u32()?),
             _ => return Err(DecodeError::Invalid("an outcome of meta")),
         })
     }

@@ -12,18 +12,17 @@ mod apply;
 mod codec;
 /// What can be asked of the meta group, and its answers.
 pub mod command;
-/// Passwords, of which only a digest is kept.
-pub mod password;
 /// Which nodes keep copies of which groups: a pure function.
 pub mod placement;
 
 pub use command::{MetaCommand, MetaOutcome};
-pub use password::PasswordDigest;
 pub use placement::Placement;
 
 use crate::api::{Addresses, Config};
+use crate::users::{self, PasswordDigest, User};
 use base::codec::Encode;
 use base::{DatabaseId, DatabaseIndex, Duration, GroupId, NodeId, ReplicaId, invariant};
+use bytes::Bytes;
 use routing::SlotMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -36,7 +35,8 @@ pub const CLUSTER_VERSION: u32 = 1;
 
 /// The settings that live in meta, by the names under which CONFIG knows them.
 pub mod setting {
-    /// The digest of the password that clients must give, as [`PasswordDigest`](super::PasswordDigest) writes it.
+    /// The digest of the default user's password, as [`PasswordDigest`](crate::users::PasswordDigest) writes it. It is kept with that
+    /// user; to set this is to change its password.
     pub const REQUIREPASS: &str = "requirepass";
     /// Letters of [`EventClasses`](base::database::EventClasses).
     pub const NOTIFY_KEYSPACE_EVENTS: &str = "notify-keyspace-events";
@@ -67,6 +67,8 @@ pub struct Meta {
     next_database: u64,
     settings: BTreeMap<String, String>,
     version: u32,
+    users: BTreeMap<Bytes, User>,
+    users_epoch: u64,
 }
 
 /// Somebody who is or was a member.
@@ -174,6 +176,8 @@ impl Meta {
             next_database: u64::from(DATABASES) + 1,
             settings: settings.into_iter().map(|(key, value)| (key.to_string(), value)).collect(),
             version: CLUSTER_VERSION,
+            users: founding_users(),
+            users_epoch: 0,
         };
         meta.place();
         meta
@@ -281,9 +285,19 @@ impl Meta {
         self.settings.get(key).map(String::as_str)
     }
 
-    /// The password that clients must give, if one is set.
+    /// All users, by name.
+    pub fn users(&self) -> &BTreeMap<Bytes, User> {
+        &self.users
+    }
+
+    /// Counts the changes of users.
+    pub fn users_epoch(&self) -> u64 {
+        self.users_epoch
+    }
+
+    /// The password that clients must give who don't name a user, if there is one; the first of several.
     pub fn password(&self) -> Option<PasswordDigest> {
-        self.setting(setting::REQUIREPASS).and_then(PasswordDigest::parse)
+        self.users.get(users::DEFAULT)?.passwords.first().copied()
     }
 
     /// What the safety of leases rests on.
@@ -351,8 +365,15 @@ impl Meta {
                 "database ids are given out once",
             )?;
         }
+        hold(self.users.contains_key(users::DEFAULT), "the default user exists")?;
+        hold(!self.settings.contains_key(setting::REQUIREPASS), "passwords are kept with their users")?;
         Ok(())
     }
+}
+
+/// The default user alone, who may do everything.
+fn founding_users() -> BTreeMap<Bytes, User> {
+    BTreeMap::from([(Bytes::from_static(users::DEFAULT), User::unrestricted())])
 }
 
 impl fmt::Debug for Meta {

@@ -1,9 +1,8 @@
 //! What the meta group promises, command by command.
 
-use super::{
-    DATABASES, MemberState, Meta, MetaCommand, MetaOutcome, Mode, PasswordDigest, placement::VOTERS, setting,
-};
+use super::{DATABASES, MemberState, Meta, MetaCommand, MetaOutcome, Mode, placement::VOTERS, setting};
 use crate::api::{Addresses, Config, JoinRequest};
+use crate::users::{self, PasswordDigest, User, rules};
 use base::codec::{Decode, DecodeError, Encode};
 use base::{DatabaseId, DatabaseIndex, Duration, GroupId, NodeId, ReplicaId, Rng};
 use bytes::Bytes;
@@ -211,6 +210,97 @@ fn settings_are_set_and_unset_and_bounded() {
     refused(&mut meta, set("one more", ""));
 }
 
+/// What ACL SETUSER asks for.
+fn set_user(name: &str, rules: &str) -> MetaCommand {
+    let words: Vec<&[u8]> = rules.split(' ').map(str::as_bytes).collect();
+    MetaCommand::SetUser {
+        name: Bytes::copy_from_slice(name.as_bytes()),
+        rules: rules::parse_all(&words).expect(rules),
+    }
+}
+
+fn delete_users(names: &[&str]) -> MetaCommand {
+    MetaCommand::DeleteUsers {
+        names: names.iter().map(|name| Bytes::copy_from_slice(name.as_bytes())).collect(),
+    }
+}
+
+#[test]
+fn users_are_made_and_changed_and_removed() {
+    let mut meta = founded(1);
+    assert_eq!(meta.users()[users::DEFAULT], User::unrestricted());
+    let epoch = meta.users_epoch();
+    assert_eq!(apply(&mut meta, set_user("alice", "on >pw ~a* +get")), MetaOutcome::Done);
+    assert_eq!(apply(&mut meta, set_user("alice", "+set")), MetaOutcome::Done);
+    assert_eq!(meta.users_epoch(), epoch + 2);
+    let rules = String::from_utf8(meta.users()[&b"alice"[..]].describe()).expect("a text");
+    assert!(rules.ends_with("~a* resetchannels -@all +get +set"), "{rules}");
+    let why = refused(&mut meta, set_user("alice", "off <other"));
+    assert!(why.starts_with("Error in ACL SETUSER modifier '!"), "{why}");
+    refused(&mut meta, set_user("nobody", "~* ~a"));
+    let why = refused(&mut meta, delete_users(&["alice", "default"]));
+    assert_eq!(why, "The 'default' user cannot be removed");
+    assert_eq!(apply(&mut meta, delete_users(&["alice", "alice", "bob"])), MetaOutcome::Deleted(1));
+    assert_eq!(meta.users_epoch(), epoch + 3);
+    assert_eq!(apply(&mut meta, delete_users(&["alice"])), MetaOutcome::Deleted(0));
+    assert_eq!((meta.users_epoch(), meta.users().len()), (epoch + 3, 1));
+}
+
+#[test]
+fn users_are_bounded_in_number_name_and_rules() {
+    let mut meta = founded(1);
+    refused(&mut meta, set_user(&"n".repeat(users::NAME_BYTES_MAX + 1), "on"));
+    assert_eq!(apply(&mut meta, set_user(&"n".repeat(users::NAME_BYTES_MAX), "on")), MetaOutcome::Done);
+    let why = refused(&mut meta, set_user("a", &format!("~{}", "k".repeat(users::USER_BYTES_MAX))));
+    assert!(why.contains("too many rules"), "{why}");
+    while meta.users().len() < users::USERS_MAX {
+        let name = meta.users().len().to_string();
+        assert_eq!(meta.apply(set_user(&name, "on")), MetaOutcome::Done);
+    }
+    let why = refused(&mut meta, set_user("one more", "on"));
+    assert!(why.contains("no more are kept"), "{why}");
+    assert_eq!(apply(&mut meta, set_user("77", "off")), MetaOutcome::Done);
+}
+
+#[test]
+fn the_setting_of_a_password_is_that_of_the_default_user() {
+    let mut meta = founded(1);
+    apply(&mut meta, set_user("default", ">one >two"));
+    let digest = PasswordDigest::of(b"secret");
+    let key = || setting::REQUIREPASS.to_string();
+    apply(&mut meta, MetaCommand::Set { key: key(), value: digest.to_string() });
+    assert_eq!((meta.password(), meta.setting(setting::REQUIREPASS)), (Some(digest), None));
+    assert_eq!(meta.users()[users::DEFAULT].passwords, [digest]);
+    assert!(!meta.users()[users::DEFAULT].is_open());
+    apply(&mut meta, MetaCommand::Unset { key: key() });
+    assert_eq!(meta.users()[users::DEFAULT], User::unrestricted());
+}
+
+#[test]
+fn a_state_without_users_is_read_with_its_password() {
+    let hex: String = include_str!("golden/state-1.hex").split_whitespace().collect();
+    let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { panic!("pairs of digits") };
+    let digit = |digit: u8| char::from(digit).to_digit(16).expect("a digit") as u8;
+    let bytes: Vec<u8> = pairs.iter().map(|[high, low]| digit(*high) * 16 + digit(*low)).collect();
+    let meta = Meta::from_bytes(Bytes::from(bytes.clone())).expect("version 1 is read");
+    meta.check();
+    assert_eq!(meta.users().len(), 1);
+    assert_eq!(meta.users()[users::DEFAULT], User::unrestricted());
+    // One setting more, behind the others.
+    let digest = PasswordDigest::of(b"secret");
+    let first = bytes.windows(11).position(|name| name == b"clock-drift").expect("a setting");
+    let (before, after) = bytes.split_at(bytes.len() - 4);
+    let mut with = before.to_vec();
+    with[first - 8] += 1;
+    for text in [setting::REQUIREPASS.as_bytes(), digest.to_string().as_bytes()] {
+        with.extend((text.len() as u32).to_le_bytes());
+        with.extend(text);
+    }
+    with.extend(after);
+    let meta = Meta::from_bytes(Bytes::from(with)).expect("version 1 is read");
+    assert_eq!((meta.password(), meta.users()[users::DEFAULT].is_open()), (Some(digest), false));
+}
+
 #[test]
 fn two_numbers_change_their_databases() {
     let mut meta = founded(1);
@@ -245,7 +335,13 @@ fn nodes_of_one_log_come_to_one_state_and_snapshots_carry_all_of_it() {
 fn any_command(rng: &mut Rng, meta: &Meta) -> MetaCommand {
     let host = 1 + rng.below(8) as u32;
     let node = NodeId(1 + rng.below(10) as u32);
-    match rng.below(8) {
+    match rng.below(10) {
+        8 => {
+            let rule =
+                *rng.pick(&["on", ">pw", "~a*", "+@read", "reset", "(+get)", "resetkeys"]).expect("a rule");
+            set_user(&rng.below(3).to_string(), rule)
+        }
+        9 => delete_users(&[&rng.below(3).to_string()]),
         0..=2 => {
             let request = JoinRequest { nonce: u128::from(rng.below(30)), addresses: addresses(host) };
             MetaCommand::AddNode { request }
@@ -272,7 +368,7 @@ fn bytes_that_no_series_of_commands_can_have_written_are_refused() {
         assert!(Meta::from_bytes(bytes.slice(..end)).is_err());
     }
     let mut newer = bytes.to_vec();
-    newer[0] = 2;
+    newer[0] = 3;
     let error = Meta::from_bytes(Bytes::from(newer)).unwrap_err();
     assert_eq!(error, DecodeError::Invalid("the version of meta's state"));
     let mut rng = Rng::new(1);
@@ -316,6 +412,8 @@ fn the_bytes_of_commands_and_outcomes_are_pinned() {
             MetaCommand::SwapDatabases { a: DatabaseIndex(1), b: DatabaseIndex(2) },
             "01070100000002000000".to_string(),
         ),
+        (set_user("a", "on -get"), "01080100000061020000000 10d0003000000676574".replace(' ', "")),
+        (delete_users(&["a", "b"]), "0109020000000100000061 0100000062".replace(' ', "")),
     ];
     for (command, expected) in commands {
         assert_eq!(hex(command.to_bytes()), expected, "{command:?}");
@@ -326,6 +424,7 @@ fn the_bytes_of_commands_and_outcomes_are_pinned() {
         (MetaOutcome::Joined { node: NodeId(3) }, "010203000000"),
         (MetaOutcome::Replaced { replica: ReplicaId::new(7, 8) }, "01030700000008000000"),
         (MetaOutcome::Refused("no".to_string()), "0104020000006e6f"),
+        (MetaOutcome::Deleted(2), "010502000000"),
     ];
     for (outcome, expected) in outcomes {
         assert_eq!(hex(outcome.to_bytes()), expected, "{outcome:?}");
@@ -340,8 +439,9 @@ fn the_bytes_of_the_state_are_pinned() {
     join(&mut meta, 2, 20);
     join(&mut meta, 2, 21);
     apply(&mut meta, MetaCommand::Set { key: "k".to_string(), value: "v".to_string() });
+    apply(&mut meta, set_user("a", "on >abc %R~x &y +@read -get (+set ~z)"));
     let hex: String = meta.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    let golden: String = include_str!("golden/state-1.hex").split_whitespace().collect();
-    assert_eq!(hex, golden, "the state is written otherwise than version 1 says");
-    assert_eq!(meta.digest(), 13_663_504_657_300_416_943);
+    let golden: String = include_str!("golden/state-2.hex").split_whitespace().collect();
+    assert_eq!(hex, golden, "the state is written otherwise than version 2 says");
+    assert_eq!(meta.digest(), 15_264_471_316_926_603_600);
 }

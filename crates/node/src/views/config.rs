@@ -3,7 +3,8 @@
 //! insist on it.
 
 use crate::api::Config;
-use crate::meta::{DATABASES, Meta, MetaCommand, PasswordDigest, setting};
+use crate::meta::{DATABASES, Meta, MetaCommand, setting};
+use crate::users::PasswordDigest;
 use crate::views::split_address;
 use base::Duration;
 use base::database::EventClasses;
@@ -34,6 +35,8 @@ pub enum ConfigChange {
     PipelineOrderStrict(bool),
     /// `protected-mode`, of this node.
     ProtectedMode(bool),
+    /// `acllog-max-len`, of this node.
+    AclLogLength(usize),
     /// `notify-keyspace-events`, of the cluster.
     Events(EventClasses),
     /// `requirepass`, of the cluster; `None` lets everybody in.
@@ -62,6 +65,7 @@ impl ConfigChange {
             Self::RequestTimeout(timeout) => config.request_timeout = timeout,
             Self::PipelineOrderStrict(strict) => config.pipeline_order_strict = strict,
             Self::ProtectedMode(on) => config.protected_mode = on,
+            Self::AclLogLength(count) => config.acl_log_length_max = count,
             Self::Password(_) | Self::Events(_) => {}
         }
     }
@@ -71,6 +75,9 @@ impl ConfigChange {
 type Show = fn(&Config, &Meta) -> String;
 /// Reads a new value, or says what is wrong with it.
 type Read = fn(&str) -> Result<ConfigChange, String>;
+
+/// The most that `acllog-max-len` may be: the entries are in memory.
+const ACL_LOG_LENGTH_MAX: u64 = 1 << 20;
 
 struct Parameter {
     name: &'static str,
@@ -88,7 +95,13 @@ const fn settable(name: &'static str, value: Show, set: Read) -> Parameter {
 }
 
 /// Durations are in milliseconds, sizes in bytes.
-const PARAMETERS: [Parameter; 26] = [
+const PARAMETERS: [Parameter; 28] = [
+    fixed("acl-pubsub-default", |_, _| "resetchannels".to_string()),
+    settable(
+        "acllog-max-len",
+        |config, _| config.acl_log_length_max.to_string(),
+        |value| integer(value, 0, ACL_LOG_LENGTH_MAX).map(|count| ConfigChange::AclLogLength(count as usize)),
+    ),
     fixed("appendfsync", |_, _| "always".to_string()),
     fixed("appendonly", |_, _| "yes".to_string()),
     fixed(setting::CLOCK_DRIFT, |_, meta| meta.timing().clock_drift_permille.to_string()),

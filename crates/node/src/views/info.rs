@@ -138,6 +138,11 @@ fn stats(fields: &mut Fields, overview: &Overview, _: &Config) {
     fields.field("evicted_keys", 0);
     fields.field("keyspace_hits", counters.keyspace_hits);
     fields.field("keyspace_misses", counters.keyspace_misses);
+    let [auth, command, key, channel] = counters.access_denied;
+    fields.field("acl_access_denied_auth", auth);
+    fields.field("acl_access_denied_cmd", command);
+    fields.field("acl_access_denied_key", key);
+    fields.field("acl_access_denied_channel", channel);
     fields.field("total_error_replies", counters.errors.values().sum::<u64>());
 }
 

@@ -4,10 +4,11 @@ use super::cluster::ClusterCommand;
 use super::config::{self, ConfigChange, ConfigCommand};
 use super::{info::info, metrics::metrics, node_name, split_address, status::status};
 use crate::api::{Addresses, Config, Machine};
-use crate::meta::{Meta, MetaCommand, PasswordDigest, setting};
+use crate::meta::{Meta, MetaCommand, setting};
 use crate::overview::{
     CopyOverview, Counters, DatabaseOverview, GroupOverview, NodeOverview, Overview, OwnCopy,
 };
+use crate::users::PasswordDigest;
 use base::{Duration, GroupId, Index, NodeId, ReplicaId, Slot, Term, UnixMillis};
 use resp::{Protocol, Writer};
 use std::collections::BTreeMap;
@@ -109,7 +110,7 @@ fn info_is_what_tools_parse() {
         aof_last_write_status:ok|aof_current_size:4096||\
         # Stats|total_connections_received:5|total_commands_processed:70|total_net_input_bytes:0|\
         total_net_output_bytes:0|rejected_connections:0|expired_keys:0|evicted_keys:0|keyspace_hits:6|\
-        keyspace_misses:0|total_error_replies:3||\
+        keyspace_misses:0|acl_access_denied_auth:0|acl_access_denied_cmd:0|acl_access_denied_key:0|acl_access_denied_channel:0|total_error_replies:3||\
         # Replication|role:master|connected_slaves:0||\
         # CPU|used_cpu_sys:0.250001|used_cpu_user:1.500000||\
         # Modules||\
@@ -313,7 +314,7 @@ fn config_get_gives_every_parameter_that_matches_once() {
     );
     assert_eq!(names(&["nothing*"]), Vec::<&str>::new());
     let all = names(&["*"]);
-    assert!(all.is_sorted() && all.len() == 26);
+    assert!(all.is_sorted() && all.len() == 28);
     for (name, value) in [
         ("appendonly", "yes"),
         ("appendfsync", "always"),

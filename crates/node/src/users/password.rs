@@ -18,10 +18,14 @@ impl PasswordDigest {
 
     /// Reads what [`PasswordDigest`]'s `Display` writes: `sha256:` and 64 hex digits.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix(SCHEME)?.as_bytes();
+        Self::from_hex(text.strip_prefix(SCHEME)?.as_bytes())
+    }
+
+    /// Reads 64 hex digits, in small letters.
+    pub fn from_hex(digits: &[u8]) -> Option<Self> {
         let (pairs, []) = digits.as_chunks::<2>() else { return None };
         let mut digest = [0; 32];
-        if pairs.len() != digest.len() {
+        if pairs.len() != digest.len() || digits.iter().any(u8::is_ascii_uppercase) {
             return None;
         }
         for (byte, pair) in digest.iter_mut().zip(pairs) {
@@ -31,17 +35,31 @@ impl PasswordDigest {
         Some(Self(digest))
     }
 
-    /// Whether `password` is the one. Takes as long for a wrong one as for the right one.
-    pub fn matches(&self, password: &[u8]) -> bool {
-        let given = Self::of(password);
-        self.0.iter().zip(given.0).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+    /// The digest whose bytes these are.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// 64 hex digits.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether it is the same. Takes as long for another one as for the same.
+    pub fn equals(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0).fold(0, |different, (a, b)| different | (a ^ b)) == 0
     }
 }
 
 impl fmt::Display for PasswordDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(SCHEME)?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&self.hex())
     }
 }
 
@@ -62,9 +80,10 @@ mod tests {
         let text = digest.to_string();
         // The example of FIPS 180-2, appendix B.1.
         assert_eq!(text, "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert!(digest.matches(b"abc"));
-        assert!(!digest.matches(b"abd"));
-        assert!(!digest.matches(text.as_bytes()));
+        assert!(digest.equals(&PasswordDigest::of(b"abc")));
+        assert!(!digest.equals(&PasswordDigest::of(b"abd")));
+        assert!(!digest.equals(&PasswordDigest::of(text.as_bytes())));
+        assert_eq!(PasswordDigest::from_bytes(*digest.bytes()), digest);
         assert_eq!(PasswordDigest::parse(&text), Some(digest));
         assert!(!format!("{digest:?}").contains("ba78"));
     }
@@ -72,7 +91,15 @@ mod tests {
     #[test]
     fn other_texts_are_no_digests() {
         let text = PasswordDigest::of(b"abc").to_string();
-        for bad in ["", "abc", "sha256:", &text[..70], &format!("{text}0"), &text.replace('b', "g")] {
+        for bad in [
+            "",
+            "abc",
+            "sha256:",
+            &text[..70],
+            &format!("{text}0"),
+            &text.replace('b', "g"),
+            &text.replace('b', "B"),
+        ] {
             assert_eq!(PasswordDigest::parse(bad), None, "{bad}");
         }
     }

@@ -1,9 +1,10 @@
 //! Users: how they prove who they are, and what they may do. They belong to the whole cluster, so the meta group keeps them; a gateway
-//! holds each compiled ([`Access`]), so that asking whether a command may run costs next to nothing.
+//! holds each compiled ([`Access`](crate::users::Access)), so that asking whether a command may run costs next to nothing.
 //!
 //! A user is kept as the rules that it was given, not as the commands that they mean: a release with more commands reads the same rules.
-//! For the same reason [`User::change`] knows no command names: it must come to the same state on every release. Names are checked once,
-//! where a rule is read ([`Rule::parse`]). Of passwords only digests are kept, logged or shown.
+//! For the same reason [`User::change_all`](crate::users::User::change_all) knows no command names: it must come to the same state on
+//! every release. Names are checked once, where a rule is read ([`Rule::parse`](crate::users::Rule::parse)). Of passwords only digests
+//! are kept, logged or shown.
 
 /// What a user may do, ready to be asked.
 mod access;

@@ -2,6 +2,7 @@
 //! what the shard's log decides about them (the removal of expired keys, the drop of a database).
 
 use crate::chunk::{BadChunk, Body, Head, Part, Reader};
+use crate::encodings::Encodings;
 use crate::graveyard::Graveyard;
 use crate::mutators::{Change, Store};
 use crate::position::Placement;
@@ -32,6 +33,8 @@ pub struct Keyspace {
     snapshot: Option<Snapshot>,
     graveyard: Graveyard,
     listening: EventClasses,
+    /// How encodings are called; not part of the state.
+    pub(crate) encodings: Encodings,
     events: Vec<Event>,
     /// Lists that come in pieces, until all are here.
     arriving: BTreeMap<(DatabaseId, Box<[u8]>), Pieces>,
@@ -72,6 +75,7 @@ impl Keyspace {
             snapshot: None,
             graveyard: Graveyard::default(),
             listening: EventClasses::default(),
+            encodings: Encodings::default(),
             events: Vec::new(),
             arriving: BTreeMap::new(),
         }
@@ -177,6 +181,11 @@ impl Keyspace {
     /// From now on events of these classes are kept until they are taken; of others, nothing.
     pub fn listen(&mut self, classes: EventClasses) {
         self.listening = classes;
+    }
+
+    /// Which limits OBJECT ENCODING answers by from now on.
+    pub fn set_encodings(&mut self, encodings: Encodings) {
+        self.encodings = encodings;
     }
 
     /// What changes have told since this was last asked, in order.

@@ -26,6 +26,8 @@ mod blob;
 mod chunk;
 /// Which keys expire when.
 mod deadlines;
+/// When a collection is called by the name of a compact encoding.
+mod encodings;
 /// What was deleted at once and is freed little by little.
 mod graveyard;
 /// One database, and the few ways in which it changes.
@@ -48,6 +50,7 @@ mod table;
 mod tree;
 
 pub use crate::chunk::BadChunk;
+pub use crate::encodings::{Compact, Encodings};
 pub use crate::keyspace::{Event, Keyspace};
 pub use crate::view::View;
 

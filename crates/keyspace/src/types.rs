@@ -2,6 +2,7 @@
 //! persistent trees ([`tree`](crate::tree)): to copy one takes a step, whatever it holds.
 
 use crate::chunk::BadChunk;
+use crate::encodings::Encodings;
 use crate::graveyard::Graveyard;
 use crate::part::Cursor;
 use crate::position::MemberOrder;
@@ -56,7 +57,7 @@ pub(crate) trait Contents {
     /// What the elements take in memory. A function of the state: replicas agree.
     fn element_bytes(&self) -> u64;
     /// What OBJECT ENCODING answers.
-    fn encoding(&self) -> &'static str;
+    fn encoding(&self, limits: &Encodings) -> &'static str;
     /// Feeds all that is state, in order.
     fn digest(&self, hasher: &mut SipHasher13);
     /// A value of the elements from `cursor` on, at least one if there is any, up to about `budget_bytes`; where to go on,

@@ -94,7 +94,7 @@ impl Database for View<'_> {
         Some(Facts {
             kind: record.kind(),
             encoding: match (self.store().table.collection(record), record.value()) {
-                (Some(collection), _) => collection.contents().encoding(),
+                (Some(collection), _) => collection.contents().encoding(&self.keyspace.encodings),
                 (None, value) if rdb::integer(value).is_some() => "int",
                 (None, value) if value.len() <= EMBEDDED_BYTES_MAX => "embstr",
                 _ => "raw",

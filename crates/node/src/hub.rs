@@ -178,6 +178,8 @@ pub struct Hub {
     pub events: Vec<keyspace::keyspace::Event>,
     /// Which events are told, by the cluster's settings.
     pub listening: base::database::EventClasses,
+    /// Which encodings OBJECT ENCODING tells of.
+    pub encodings: keyspace::Encodings,
     /// Blocking commands of this node's clients that a leader on this node offers to.
     pub offers: Vec<u64>,
     /// What is counted.
@@ -210,6 +212,7 @@ impl Hub {
             dirty: Vec::new(),
             events: Vec::new(),
             listening: base::database::EventClasses::default(),
+            encodings: keyspace::Encodings::default(),
             offers: Vec::new(),
             counters: Counters::default(),
             clock_off: false,

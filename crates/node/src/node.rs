@@ -273,6 +273,7 @@ impl Node {
         let databases =
             (0..count).map(|index| meta.database(base::DatabaseIndex(index)).map(|(id, _)| id)).collect();
         let listening = meta.events();
+        let encodings = crate::views::config::encodings::of(meta);
         let removed = meta.is_removed(self.hub.me);
         let moved = addresses != self.view.addresses;
         let shards: Vec<GroupId> = slots.groups().into_iter().collect();
@@ -280,6 +281,12 @@ impl Node {
             self.ensure_group(*last);
         }
         self.hub.listening = listening;
+        self.hub.encodings = encodings;
+        for replica in self.replicas.iter_mut().filter_map(Copy::live) {
+            if let Some(keyspace) = replica.machine.keyspace_mut() {
+                keyspace.set_encodings(encodings);
+            }
+        }
         let users = std::mem::replace(&mut self.view.users, Users::unknown());
         self.view = View { as_of, known: true, slots, shards, databases, users, addresses };
         self.refresh_users();

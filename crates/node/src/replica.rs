@@ -444,6 +444,7 @@ impl Replica {
         let listening = if self.raft.is_leader() { hub.listening } else { Default::default() };
         if let Some(keyspace) = self.machine.keyspace_mut() {
             keyspace.listen(listening);
+            keyspace.set_encodings(hub.encodings);
         }
         for entry in entries {
             let (waiters, reads) = self.claim(hub, &entry);

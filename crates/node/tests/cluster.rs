@@ -178,6 +178,18 @@ fn settings_of_the_cluster_are_the_same_through_every_node() {
         assert_eq!(world.take(client), format!("+OK\r\n+OK\r\n{expected}"), "through node {node}");
     }
     let client = world.connect(2);
+    assert_eq!(world.call(client, "HSET hash a 1 b 2 c 3"), ":3\r\n");
+    assert_eq!(world.call(client, "OBJECT ENCODING hash"), "$8\r\nlistpack\r\n");
+    assert_eq!(world.call(client, "CONFIG SET hash-max-ziplist-entries 2"), "+OK\r\n");
+    world.pass(Duration::from_secs(1));
+    for node in 1..=3 {
+        let other = world.connect(node);
+        let shown = world.call(other, "CONFIG GET hash-max-listpack-entries");
+        assert_eq!(shown, "*2\r\n$25\r\nhash-max-listpack-entries\r\n$1\r\n2\r\n");
+        assert_eq!(world.call(other, "OBJECT ENCODING hash"), "$9\r\nhashtable\r\n");
+    }
+    let refused = world.call(client, "CONFIG SET set-max-intset-entries -1");
+    assert!(refused.contains("argument must be between 0 and"), "{refused}");
     assert_eq!(world.call(client, "CONFIG SET requirepass secret"), "+OK\r\n");
     world.pass(Duration::from_secs(1));
     let other = world.connect(3);

@@ -1,10 +1,10 @@
 //! Hashes: fields with values in the order of the fields' keyed hash, and beside them the deadlines of those that have one.
 
 use super::members::{Members, Named};
-use super::sets::{LISTPACK_ELEMENT_BYTES_MAX, LISTPACK_LEN_MAX};
 use super::{Collection, Contents, Dues, OTHER_TYPE, Typed, digest_bytes};
 use crate::blob::Blob;
 use crate::chunk::BadChunk;
+use crate::encodings::Encodings;
 use crate::part::{Budget, Cursor};
 use crate::position::MemberOrder;
 use crate::rdb::{HashField, Value};
@@ -168,16 +168,10 @@ impl Contents for HashValue {
         self.fields.tree().bytes() + self.due.bytes()
     }
 
-    fn encoding(&self) -> &'static str {
-        let is_short = |bytes: &[u8]| bytes.len() <= LISTPACK_ELEMENT_BYTES_MAX;
-        let mut fields = self.fields.tree().iter();
-        if self.count() <= LISTPACK_LEN_MAX
-            && fields.all(|field| is_short(field.name()) && is_short(field.value.bytes()))
-        {
-            "listpack"
-        } else {
-            "hashtable"
-        }
+    fn encoding(&self, limits: &Encodings) -> &'static str {
+        let fields = self.fields.tree().iter();
+        let words = fields.flat_map(|field| [field.name(), field.value.bytes()]);
+        if limits.hash.fits(self.count(), words) { "listpack" } else { "hashtable" }
     }
 
     fn digest(&self, hasher: &mut SipHasher13) {

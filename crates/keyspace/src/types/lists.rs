@@ -3,6 +3,7 @@
 use super::{Collection, Contents, OTHER_TYPE, Typed, digest_bytes};
 use crate::blob::Blob;
 use crate::chunk::BadChunk;
+use crate::encodings::Encodings;
 use crate::part::{Budget, Cursor};
 use crate::position::MemberOrder;
 use crate::rdb::Value;
@@ -11,8 +12,6 @@ use crate::view::View;
 use base::database::{Direction, List, Lists, WrongType};
 use siphasher::sip::SipHasher13;
 
-/// Up to this many bytes Redis keeps a list in one piece, by default.
-const LISTPACK_BYTES_MAX: usize = 8 << 10;
 /// What an element takes there beside its bytes, at least.
 const LISTPACK_ELEMENT_BYTES: usize = 2;
 
@@ -67,11 +66,12 @@ impl Contents for ListValue {
         self.0.bytes()
     }
 
-    fn encoding(&self) -> &'static str {
-        let mut left = Some(LISTPACK_BYTES_MAX);
-        for element in self.0.iter() {
+    fn encoding(&self, limits: &Encodings) -> &'static str {
+        let (elements, bytes) = limits.list_bounds();
+        let mut left = Some(bytes);
+        for (nth, element) in self.0.iter().enumerate() {
             left = left.and_then(|left| left.checked_sub(element.bytes().len() + LISTPACK_ELEMENT_BYTES));
-            if left.is_none() {
+            if left.is_none() || nth >= elements {
                 return "quicklist";
             }
         }

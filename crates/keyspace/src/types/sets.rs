@@ -4,6 +4,7 @@ use super::members::{Members, Named};
 use super::{Collection, Contents, OTHER_TYPE, Typed, digest_bytes};
 use crate::blob::Blob;
 use crate::chunk::BadChunk;
+use crate::encodings::Encodings;
 use crate::part::{Budget, Cursor};
 use crate::position::MemberOrder;
 use crate::rdb::{self, Value};
@@ -11,12 +12,6 @@ use crate::tree::{Element, place_bytes};
 use crate::view::View;
 use base::database::{Set, Sets, WrongType};
 use siphasher::sip::SipHasher13;
-
-/// Up to this many integers Redis keeps as such, by default.
-const INTSET_LEN_MAX: usize = 512;
-/// Up to this many elements of up to this length Redis keeps in one piece, by default: of sets, hashes and sorted sets.
-pub(super) const LISTPACK_LEN_MAX: usize = 128;
-pub(super) const LISTPACK_ELEMENT_BYTES_MAX: usize = 64;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
@@ -78,13 +73,12 @@ impl Contents for SetValue {
         self.0.tree().bytes()
     }
 
-    fn encoding(&self) -> &'static str {
+    fn encoding(&self, limits: &Encodings) -> &'static str {
         let members = || self.0.tree().iter().map(Named::name);
-        if self.count() <= INTSET_LEN_MAX && members().all(|member| rdb::integer(member).is_some()) {
+        let count = self.count();
+        if count <= limits.set_intset_entries && members().all(|member| rdb::integer(member).is_some()) {
             "intset"
-        } else if self.count() <= LISTPACK_LEN_MAX
-            && members().all(|member| member.len() <= LISTPACK_ELEMENT_BYTES_MAX)
-        {
+        } else if limits.set.fits(count, members()) {
             "listpack"
         } else {
             "hashtable"

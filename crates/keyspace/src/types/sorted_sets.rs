@@ -1,10 +1,10 @@
 //! Sorted sets: members ordered by score and bytes, and beside that by their keyed hash, by which a score is found.
 
 use super::members::{Members, Named};
-use super::sets::{LISTPACK_ELEMENT_BYTES_MAX, LISTPACK_LEN_MAX};
 use super::{Collection, Contents, OTHER_TYPE, Typed, digest_bytes};
 use crate::blob::Blob;
 use crate::chunk::BadChunk;
+use crate::encodings::Encodings;
 use crate::part::{Budget, Cursor};
 use crate::position::MemberOrder;
 use crate::rdb::Value;
@@ -131,15 +131,9 @@ impl Contents for SortedSetValue {
         self.ranked.bytes() + self.scored.tree().bytes()
     }
 
-    fn encoding(&self) -> &'static str {
-        let mut members = self.ranked.iter().map(|found| found.member.bytes());
-        if self.count() <= LISTPACK_LEN_MAX
-            && members.all(|member| member.len() <= LISTPACK_ELEMENT_BYTES_MAX)
-        {
-            "listpack"
-        } else {
-            "skiplist"
-        }
+    fn encoding(&self, limits: &Encodings) -> &'static str {
+        let members = self.ranked.iter().map(|found| found.member.bytes());
+        if limits.sorted_set.fits(self.count(), members) { "listpack" } else { "skiplist" }
     }
 
     fn digest(&self, hasher: &mut SipHasher13) {

@@ -3,6 +3,7 @@
 use super::{Collection, Contents, OTHER_TYPE, Typed};
 use crate::blob::Blob;
 use crate::chunk::BadChunk;
+use crate::encodings::Encodings;
 use crate::part::Cursor;
 use crate::position::MemberOrder;
 use crate::rdb::Value;
@@ -116,7 +117,7 @@ impl Contents for StreamValue {
         size_of::<Self>() as u64 + self.entries.bytes() + self.groups.bytes()
     }
 
-    fn encoding(&self) -> &'static str {
+    fn encoding(&self, _: &Encodings) -> &'static str {
         "stream"
     }
 

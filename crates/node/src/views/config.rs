@@ -11,6 +11,9 @@ use base::database::EventClasses;
 use resp::Writer;
 use resp::request::BULK_BYTES_MAX;
 
+/// The limits by which encodings are called.
+pub mod encodings;
+
 /// What was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigCommand {
@@ -39,6 +42,13 @@ pub enum ConfigChange {
     AclLogLength(usize),
     /// `notify-keyspace-events`, of the cluster.
     Events(EventClasses),
+    /// A limit of OBJECT ENCODING, of the cluster.
+    Encoding {
+        /// Its name in Redis 7.
+        key: &'static str,
+        /// As it is kept.
+        value: String,
+    },
     /// `requirepass`, of the cluster; `None` lets everybody in.
     Password(Option<PasswordDigest>),
 }
@@ -52,6 +62,9 @@ impl ConfigChange {
                 key: setting::NOTIFY_KEYSPACE_EVENTS.to_string(),
                 value: classes.to_string(),
             }),
+            Self::Encoding { key, value } => {
+                Some(MetaCommand::Set { key: key.to_string(), value: value.clone() })
+            }
             Self::Password(Some(digest)) => Some(MetaCommand::Set { key, value: digest.to_string() }),
             Self::Password(None) => Some(MetaCommand::Unset { key }),
             _ => None,
@@ -66,7 +79,7 @@ impl ConfigChange {
             Self::PipelineOrderStrict(strict) => config.pipeline_order_strict = strict,
             Self::ProtectedMode(on) => config.protected_mode = on,
             Self::AclLogLength(count) => config.acl_log_length_max = count,
-            Self::Password(_) | Self::Events(_) => {}
+            Self::Password(_) | Self::Events(_) | Self::Encoding { .. } => {}
         }
     }
 }
@@ -229,15 +242,22 @@ fn parse_set(arguments: &[&[u8]], config: &Config, meta: &Meta) -> Result<Vec<Co
     let mut seen: Vec<&str> = Vec::new();
     let mut changes = Vec::new();
     for [name, value] in pairs {
+        if let Some(limit) = encodings::find(name) {
+            let text = std::str::from_utf8(value).map_err(|_| "argument must be a text in UTF-8".to_string());
+            match text.and_then(|text| limit.parse(text)) {
+                _ if seen.contains(&limit.key) => return Err(failed(limit.key, "duplicate parameter")),
+                Ok(value) => changes.push(ConfigChange::Encoding { key: limit.key, value }),
+                Err(why) => return Err(failed(limit.key, &why)),
+            }
+            seen.push(limit.key);
+            continue;
+        }
         let known = PARAMETERS.iter().find(|known| name.eq_ignore_ascii_case(known.name.as_bytes()));
         let Some(parameter) = known else {
             let shown: String = String::from_utf8_lossy(name).chars().take(128).collect();
             return Err(format!("ERR Unknown option or number of arguments for CONFIG SET - '{shown}'"));
         };
-        let failed = |why: &str| {
-            let name = parameter.name;
-            Err(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"))
-        };
+        let failed = |why: &str| Err(failed(parameter.name, why));
         if seen.contains(&parameter.name) {
             return failed("duplicate parameter");
         }
@@ -255,12 +275,17 @@ fn parse_set(arguments: &[&[u8]], config: &Config, meta: &Meta) -> Result<Vec<Co
     Ok(changes)
 }
 
+fn failed(name: &str, why: &str) -> String {
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
+}
+
 /// The parameters whose names match one of `patterns`, each once, with their values.
 pub fn get<A: AsRef<[u8]>>(patterns: &[A], config: &Config, meta: &Meta) -> Vec<(&'static str, String)> {
     let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.as_ref().to_ascii_lowercase()).collect();
     let wanted = |name: &str| patterns.iter().any(|pattern| command::glob::matches(pattern, name.as_bytes()));
     let found = PARAMETERS.iter().filter(|parameter| wanted(parameter.name));
-    found.map(|parameter| (parameter.name, (parameter.value)(config, meta))).collect()
+    let found = found.map(|parameter| (parameter.name, (parameter.value)(config, meta)));
+    found.chain(encodings::show(meta).into_iter().filter(|(name, _)| wanted(name))).collect()
 }
 
 /// Writes the answer to CONFIG GET.

@@ -16,8 +16,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("keyspace", &["base", "command"]),
     ("routing", &["base"]),
     ("raft", &["base"]),
+    ("twophase", &["base"]),
     ("storage", &["base"]),
-    ("node", &["base", "resp", "command", "keyspace", "routing", "raft", "storage"]),
+    ("node", &["base", "resp", "command", "keyspace", "routing", "raft", "twophase", "storage"]),
     ("server", &["base", "node", "storage"]),
     ("simulator", &["base", "node", "storage"]),
     ("tidy", &[]),
@@ -49,7 +50,9 @@ fn crates_depend_only_on_those_before_them() {
             faults.push(format!("{name} isn't in the graph of this test: add it with what it may depend on"));
             continue;
         };
-        for dependency in dependencies(name).into_keys().filter(|dependency| members.contains(dependency)) {
+        // A crate may ask itself, for its tests, for what it has behind a feature.
+        let others = dependencies(name).into_keys().filter(|dependency| dependency != name);
+        for dependency in others.filter(|dependency| members.contains(dependency)) {
             if !may.contains(&dependency.as_str()) {
                 faults.push(format!("{name} may not depend on {dependency}"));
             }

@@ -63,7 +63,7 @@ impl Category {
             "geo" => of(Group::Geo),
             "stream" => of(Group::Stream),
             "pubsub" => flag(Flags::PUBSUB),
-            "admin" => flag(Flags::ADMIN),
+            "admin" => flag(Flags::ADMIN) || category(Categories::ADMIN),
             "fast" => flag(Flags::FAST),
             "slow" => !flag(Flags::FAST),
             "blocking" => flag(Flags::BLOCKING),

@@ -31,6 +31,8 @@ pub mod hyperloglog;
 pub mod lcs;
 /// Elements in an order.
 pub mod lists;
+/// What those who run a Redis ask of it.
+pub mod operations;
 /// Random picks out of a collection.
 pub(crate) mod picks;
 /// Channels and who listens to them.
@@ -85,6 +87,7 @@ pub(crate) const FAMILIES: &[&[Spec]] = &[
     pubsub::SPECS,
     streams::SPECS,
     hyperloglog::SPECS,
+    operations::SPECS,
     acl::SPECS,
 ];
 

@@ -172,6 +172,8 @@ bits! {
         SORTED_SET = 4 "@sortedset",
         /// Works on lists, though not on them alone.
         LIST = 5 "@list",
+        /// For administrators, though it needs no flag of theirs.
+        ADMIN = 6 "@admin",
     }
 }
 

@@ -214,6 +214,18 @@ impl Node {
         }
     }
 
+    /// Begins to hand over what this node leads; when that is done, or takes too long, it is stopped.
+    pub(crate) fn stop(&mut self) {
+        self.stopping.get_or_insert(self.hub.now);
+        // Whoever is handed a leadership must know by then not to hand it back.
+        (self.next_tick, self.next_beat) = (self.hub.now, self.hub.now);
+    }
+
+    /// Whether it has begun to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
     fn tend_stopping(&mut self) {
         let Some(since) = self.stopping else { return };
         let leads = self

@@ -398,11 +398,7 @@ impl Core for Node {
             Input::Disk(completion) => self.disk_done(completion),
             Input::WallClock(wall) => self.set_clock(wall),
             Input::Machine(facts) => self.machine_facts = facts,
-            Input::Shutdown => {
-                self.stopping.get_or_insert(now);
-                // Whoever is handed a leadership must know by then not to hand it back.
-                (self.next_tick, self.next_beat) = (now, now);
-            }
+            Input::Shutdown => self.stop(),
         }
     }
 

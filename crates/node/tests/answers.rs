@@ -434,3 +434,48 @@ fn what_has_subcommands_at_shards_explains_them_here() {
     let drawing = world.call(client, "LOLWUT VERSION 5 20");
     assert!(text(&drawing).contains("Sihai ver. "), "{drawing}");
 }
+
+#[test]
+fn who_runs_a_redis_is_answered_what_is_true_here() {
+    let mut world = World::single();
+    let client = world.connect(1);
+    let name = text(&world.call(client, "CLUSTER MYID")).to_string();
+    let (replicas, reports) =
+        (format!("CLUSTER REPLICAS {name}"), format!("CLUSTER COUNT-FAILURE-REPORTS {name}"));
+    answers(
+        &mut world,
+        client,
+        &[
+            ("SAVE", "+OK"),
+            ("BGSAVE later", "-ERR syntax error"),
+            ("REPLICAOF no one", "+OK"),
+            ("SLAVEOF NO ONE", "+OK"),
+            ("ROLE", "*3\r\n$6\r\nmaster\r\n:0\r\n*0"),
+            ("MODULE LIST", "*0"),
+            ("MODULE LOAD x.so", "-ERR there are no modules in Sihai"),
+            ("PFSELFTEST", "+OK"),
+            ("SHUTDOWN ABORT", "-ERR No shutdown in progress."),
+            ("SHUTDOWN SAVE NOSAVE", "-ERR syntax error"),
+            ("SHUTDOWN soon", "-ERR syntax error"),
+            ("CLUSTER LINKS", "*0"),
+            (&replicas, "*0"),
+            (&reports, ":0"),
+            ("CLUSTER REPLICAS nobody", "-ERR Unknown node nobody"),
+        ],
+    );
+    for (command, hint) in [
+        ("BGSAVE", "+every acknowledged write is on disk already"),
+        ("BGREWRITEAOF", "+the log is shortened by itself"),
+        ("REPLICAOF 10.0.0.9 6379", "-ERR a node of Sihai follows no other server"),
+        ("FAILOVER", "-ERR leaders change by themselves"),
+        ("CLUSTER ADDSLOTS 1", "-ERR nodes, slots and copies find their places by themselves"),
+        ("CLUSTER FAILOVER FORCE", "-ERR nodes, slots and copies find their places by themselves"),
+    ] {
+        let reply = world.call(client, command);
+        assert!(reply.starts_with(hint), "{command}: {reply}");
+    }
+    assert_eq!(world.call(client, "LASTSAVE"), format!(":{}\r\n", world.wall().0 / 1000));
+    assert!(!world.member(1).stopped);
+    world.send(client, &request(&["SHUTDOWN", "NOSAVE"]));
+    world.until("it has stopped", |world| world.is_stopped(1));
+}

@@ -90,6 +90,12 @@ pub(crate) const SPECS: &[Spec] = &[
         .category(Categories::DANGEROUS)
         .docs("2.6.0", "O(N) for a value of size N", "Makes a key hold what DUMP answered.")
         .does(restore),
+    generic(865, "restore-asking", -4)
+        .flags(&[F::WRITE, F::DENYOOM, F::ASKING])
+        .keys_at(spec::KEY_REPLACED)
+        .category(Categories::DANGEROUS)
+        .docs("3.0.0", "O(N) for a value of size N", "RESTORE, as servers of a cluster send it.")
+        .does(restore),
     Spec::new(75, "object", -2, Group::Generic, Place::Node)
         .docs("2.2.3", "Depends on the subcommand.", "Answers what is known of a key beside its value.")
         .has(&[

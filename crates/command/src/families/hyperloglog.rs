@@ -7,6 +7,7 @@
 use crate::error::Error;
 use crate::execute::Context;
 use crate::spec::{self, Flags as F, Group, KeyFlags as K, Place, Spec};
+use crate::words::is;
 use base::database::{EventClass, Expiry};
 use encoding::Sketch;
 
@@ -43,6 +44,16 @@ pub(crate) const SPECS: &[Spec] = &[
         ])
         .docs("2.8.9", "O(N) for N keys", "Makes a key hold what several have counted together.")
         .does(pfmerge),
+    Spec::new(723, "pfdebug", 3, Group::HyperLogLog, Place::Keys)
+        .flags(&[F::WRITE, F::DENYOOM, F::ADMIN])
+        .keys_at(&[spec::at(2, 0, 1, &[K::RW, K::ACCESS])])
+        .docs("2.8.9", "O(N) for N registers", "Shows how a key keeps what it has counted.")
+        .does(pfdebug),
+    Spec::new(724, "pfselftest", 1, Group::HyperLogLog, Place::Node).flags(&[F::ADMIN]).docs(
+        "2.8.9",
+        "O(N) for N registers",
+        "Tests that estimates are as good as they should be.",
+    ),
 ];
 
 /// What `key` has counted, if it is there.
@@ -100,6 +111,69 @@ fn pfmerge(c: &mut Context<'_>) -> Result<(), Error> {
     // Merging is adding many at once, and is told so.
     c.db.notify(EventClass::String, "pfadd", key);
     c.reply.ok();
+    Ok(())
+}
+
+fn pfdebug(c: &mut Context<'_>) -> Result<(), Error> {
+    let (what, key) = (c.args[1], c.args[2]);
+    let mut sketch = sketch(c, key)?.ok_or(Error::Other("ERR The specified key does not exist"))?;
+    if is(what, "getreg") {
+        // Redis changes to the dense form to answer this; it can be answered without.
+        let registers = sketch.registers()?;
+        c.reply.array(registers.len());
+        registers.iter().for_each(|value| c.reply.integer(i64::from(*value)));
+    } else if is(what, "decode") {
+        let runs = sketch.describe().ok_or(Error::Other("ERR HLL encoding is not sparse"))?;
+        c.reply.bulk(runs.as_bytes());
+    } else if is(what, "encoding") {
+        c.reply.simple(if sketch.is_dense() { "dense" } else { "sparse" });
+    } else if is(what, "todense") {
+        let changes = !sketch.is_dense();
+        if changes {
+            sketch.make_dense()?;
+            c.db.put_string(key, sketch.bytes(), Expiry::Keep);
+        }
+        c.reply.integer(i64::from(changes));
+    } else {
+        return Err(Error::Other(
+            "ERR Unknown PFDEBUG subcommand: GETREG, DECODE, ENCODING and TODENSE are known",
+        ));
+    }
+    Ok(())
+}
+
+/// What PFSELFTEST tests: registers of both forms keep what they are given, and estimates up to a hundred thousand stay
+/// within four standard errors (1.04 over the root of the number of registers).
+pub fn self_test() -> Result<(), String> {
+    let (mut sparse, mut dense) = (Sketch::empty(), Sketch::empty());
+    let failed = |error: Error| error.text().into_owned();
+    dense.make_dense().map_err(failed)?;
+    let mut model = encoding::NO_REGISTERS;
+    let mut checkpoint = 1_u64;
+    for number in 1..=100_000_u64 {
+        let (register, value) = encoding::place(&number.to_le_bytes());
+        model[register] = model[register].max(value);
+        sparse.raise(register, value).map_err(failed)?;
+        dense.raise(register, value).map_err(failed)?;
+        if number != checkpoint {
+            continue;
+        }
+        checkpoint *= 10;
+        for (name, sketch) in [("sparse", &sparse), ("dense", &dense)] {
+            let registers = sketch.registers().map_err(failed)?;
+            if registers != model {
+                return Err(format!(
+                    "TESTFAILED registers of the {name} form differ after {number} elements"
+                ));
+            }
+            let estimate = estimate::cardinality(&registers);
+            let error = estimate.abs_diff(number) as f64;
+            let bound = 4.0 * 1.04 / (encoding::REGISTERS as f64).sqrt() * number as f64;
+            if error > bound.max(0.5) {
+                return Err(format!("TESTFAILED {number} elements are estimated as {estimate}"));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -26,6 +26,19 @@ const fn cluster(id: u16, name: &'static str, arity: i32) -> Spec {
     node(id, name, arity, Group::Cluster).flags(&[F::STALE])
 }
 
+const fn admin_of_cluster(id: u16, name: &'static str, arity: i32) -> Spec {
+    node(id, name, arity, Group::Cluster).flags(&[F::ADMIN, F::STALE])
+}
+
+/// What is done by hand in a Redis Cluster and by itself here: it is refused, and the error says what to do.
+const fn by_hand(id: u16, name: &'static str, arity: i32, since: &'static str) -> Spec {
+    node(id, name, arity, Group::Cluster).flags(&[F::ADMIN, F::STALE, F::NO_ASYNC_LOADING]).docs(
+        since,
+        "O(1)",
+        "Refused: nodes, slots and copies find their places by themselves.",
+    )
+}
+
 const MEMORY_KEY: &[KeySpec] = &[spec::at(2, 0, 1, &[K::RO])];
 const UNORDERED: &[&str] = &["nondeterministic_output_order"];
 const VARYING: &[&str] = &["nondeterministic_output"];
@@ -178,6 +191,32 @@ const CLUSTER: &[Spec] = &[
         "O(1)",
         "Answers the name of the nodes that copy each other.",
     ),
+    cluster(880, "cluster|links", 2)
+        .docs("7.0.0", "O(N) for N nodes", "Lists the links to other nodes: their details stay inside.")
+        .tips(VARYING),
+    admin_of_cluster(881, "cluster|replicas", 3)
+        .docs("5.0.0", "O(1)", "Lists the replicas of a node: every node takes writes, so there are none.")
+        .tips(VARYING),
+    admin_of_cluster(882, "cluster|slaves", 3)
+        .docs("3.0.0", "O(1)", "What CLUSTER REPLICAS was called before.")
+        .tips(VARYING),
+    admin_of_cluster(883, "cluster|count-failure-reports", 3)
+        .docs("3.0.0", "O(1)", "Answers how many report a node's failure: nodes don't vote on that.")
+        .tips(VARYING),
+    by_hand(884, "cluster|addslots", -3, "3.0.0"),
+    by_hand(885, "cluster|addslotsrange", -4, "7.0.0"),
+    by_hand(886, "cluster|bumpepoch", 2, "3.0.0"),
+    by_hand(887, "cluster|delslots", -3, "3.0.0"),
+    by_hand(888, "cluster|delslotsrange", -4, "7.0.0"),
+    by_hand(889, "cluster|failover", -2, "3.0.0"),
+    by_hand(890, "cluster|flushslots", 2, "3.0.0"),
+    by_hand(891, "cluster|forget", 3, "3.0.0"),
+    by_hand(892, "cluster|meet", -4, "3.0.0"),
+    by_hand(893, "cluster|replicate", 3, "3.0.0"),
+    by_hand(894, "cluster|reset", -2, "3.0.0"),
+    by_hand(895, "cluster|saveconfig", 2, "3.0.0"),
+    by_hand(896, "cluster|set-config-epoch", 3, "3.0.0"),
+    by_hand(897, "cluster|setslot", -4, "3.0.0"),
     cluster(521, "cluster|help", 2).flags(&[F::LOADING]).docs("5.0.0", "O(1)", "Explains the subcommands."),
 ];
 

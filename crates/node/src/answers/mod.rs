@@ -11,6 +11,8 @@ mod clients;
 mod cluster;
 /// What a connection says about itself: HELLO, AUTH, SELECT and the like.
 mod connection;
+/// SAVE, SHUTDOWN, REPLICAOF and the like.
+mod operations;
 /// Channels: SUBSCRIBE, PUBLISH, PUBSUB.
 mod pubsub;
 /// The node: INFO, CONFIG, TIME, MEMORY and the like.
@@ -54,6 +56,7 @@ impl Node {
                 | "spublish"
                 | "info"
                 | "memory|stats"
+                | "shutdown"
                 | "sihai|status"
                 | "cluster|countkeysinslot"
                 | "cluster|getkeysinslot"
@@ -72,6 +75,8 @@ impl Node {
             "info" | "time" | "lolwut" | "swapdb" | "wait" | "command" | "config" | "memory" => {
                 self.about_server(slot, spec, words)
             }
+            "save" | "bgsave" | "bgrewriteaof" | "lastsave" | "role" | "replicaof" | "slaveof"
+            | "failover" | "shutdown" | "module" | "pfselftest" => self.about_operations(slot, spec, words),
             "object" | "xgroup" | "xinfo" => self.explain(slot, container),
             _ => self.about_connection(slot, spec, words),
         };
@@ -92,6 +97,11 @@ impl Node {
         let Some(client) = self.hub.clients.get(slot) else { return };
         let protocol = client.protocol;
         self.hub.clients.answer_now(slot, |out| write(&mut Writer::new(out, protocol)));
+    }
+
+    fn reply_status(&mut self, slot: u32, status: &str) -> Answered {
+        self.reply(slot, |reply| reply.simple(status));
+        Ok(())
     }
 
     fn reply_ok(&mut self, slot: u32) -> Answered {

@@ -36,6 +36,12 @@ pub enum ClusterCommand {
         /// At most so many.
         count: u64,
     },
+    /// The nodes that there are links to.
+    Links,
+    /// The replicas of a node, by its name.
+    Replicas(String),
+    /// How many say that a node has failed.
+    FailureReports(String),
     /// What can be asked.
     Help,
 }
@@ -56,6 +62,21 @@ impl ClusterCommand {
             ("info", []) => Self::Info,
             ("myid", []) => Self::MyId,
             ("myshardid", []) => Self::MyShardId,
+            ("links", []) => Self::Links,
+            ("replicas" | "slaves", [node]) => Self::Replicas(String::from_utf8_lossy(node).into_owned()),
+            ("count-failure-reports", [node]) => {
+                Self::FailureReports(String::from_utf8_lossy(node).into_owned())
+            }
+            (
+                "addslots" | "addslotsrange" | "bumpepoch" | "delslots" | "delslotsrange" | "failover"
+                | "flushslots" | "forget" | "meet" | "replicate" | "reset" | "saveconfig"
+                | "set-config-epoch" | "setslot",
+                _,
+            ) => {
+                return Err("ERR nodes, slots and copies find their places by themselves: a node comes by \
+                    'sihai serve --join HOST:PEERPORT', stops by SHUTDOWN, and leaves for good by SIHAI REMOVE NODE <id>"
+                    .to_string());
+            }
             ("help", []) => Self::Help,
             ("keyslot", [key]) => Self::KeySlot(slot_of(key)),
             ("countkeysinslot", [slot]) => {
@@ -92,6 +113,11 @@ impl ClusterCommand {
             Self::MyShardId => reply.text(&node_name(overview.cluster, NodeId::NONE)),
             Self::KeySlot(slot) => reply.integer(i64::from(slot.number())),
             Self::Help => help(reply),
+            Self::Links => links(overview, reply),
+            // Every node takes writes, and copies belong to shards: CLUSTER SHARDS lists them.
+            Self::Replicas(node) => of_node(overview, node, reply, |reply| reply.array(0)),
+            // Whether a leader is gone is found out shard by shard, by those who hear nothing from it.
+            Self::FailureReports(node) => of_node(overview, node, reply, |reply| reply.integer(0)),
             Self::CountKeysInSlot(_) | Self::GetKeysInSlot { .. } => return false,
         }
         true
@@ -251,8 +277,29 @@ fn info(overview: &Overview) -> String {
     fields.into_iter().map(|(name, value)| format!("{name}:{value}\r\n")).collect()
 }
 
+/// One link a node, which goes both ways.
+fn links(overview: &Overview, reply: &mut Writer<'_>) {
+    let others = || overview.nodes.iter().filter(|node| node.linked && node.id != overview.me);
+    reply.array(others().count());
+    for node in others() {
+        reply.map(2);
+        reply.text("direction");
+        reply.text("to");
+        reply.text("node");
+        reply.text(&node_name(overview.cluster, node.id));
+    }
+}
+
+fn of_node(overview: &Overview, name: &str, reply: &mut Writer<'_>, answer: impl FnOnce(&mut Writer<'_>)) {
+    if overview.nodes.iter().any(|node| node_name(overview.cluster, node.id).eq_ignore_ascii_case(name)) {
+        answer(reply);
+    } else {
+        reply.error(format!("ERR Unknown node {}", name.chars().take(128).collect::<String>()));
+    }
+}
+
 fn help(reply: &mut Writer<'_>) {
-    const LINES: [&str; 21] = [
+    const LINES: [&str; 27] = [
         "CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "COUNTKEYSINSLOT <slot>",
         "    Return the number of keys in <slot>.",
@@ -262,6 +309,12 @@ fn help(reply: &mut Writer<'_>) {
         "    Return whether all slots are served.",
         "KEYSLOT <key>",
         "    Return the slot of <key>.",
+        "COUNT-FAILURE-REPORTS <node-id>",
+        "    Return 0: nodes don't vote on who has failed.",
+        "LINKS",
+        "    Return the nodes that this one has a link to.",
+        "REPLICAS <node-id>",
+        "    Return nothing: every node takes writes, and copies belong to shards.",
         "MYID",
         "    Return the node's name.",
         "MYSHARDID",

@@ -340,6 +340,11 @@ impl World {
         self.members.get_mut(&NodeId(node)).expect("a member")
     }
 
+    /// Whether a node has said that it may be stopped.
+    pub fn is_stopped(&self, node: u32) -> bool {
+        self.members[&NodeId(node)].stopped
+    }
+
     /// The running node.
     pub fn node(&self, node: u32) -> &Node {
         self.members[&NodeId(node)].node.as_ref().expect("the node is up")

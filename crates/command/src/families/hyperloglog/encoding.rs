@@ -194,6 +194,24 @@ impl Sketch {
         }
     }
 
+    /// Its runs as PFDEBUG DECODE shows them; `None` in the dense form.
+    pub(super) fn describe(&self) -> Option<String> {
+        if self.is_dense() {
+            return None;
+        }
+        let (mut at, mut runs) = (HEADER_BYTES, Vec::new());
+        while at < self.0.len() {
+            let (run, bytes) = Run::read(&self.0[at..]);
+            runs.push(match (run.value, bytes) {
+                (0, 1) => format!("z:{}", run.length),
+                (0, _) => format!("Z:{}", run.length),
+                (value, _) => format!("v:{value},{}", run.length),
+            });
+            at += bytes;
+        }
+        Some(runs.join(" "))
+    }
+
     /// Changes to the dense form.
     pub(super) fn make_dense(&mut self) -> Result<(), Error> {
         if self.is_dense() {

@@ -157,3 +157,23 @@ proptest::proptest! {
         }
     }
 }
+
+/// Replies of redis-server 7.0.15 to the same.
+#[test]
+fn pfdebug_shows_both_forms() {
+    let mut model = Model::new();
+    model.says(&[
+        ("PFADD h a b c d", ":1"),
+        ("PFDEBUG ENCODING h", "+sparse"),
+        ("PFDEBUG decode h", "$57 Z:7292 v:1,1 Z:1143 v:1,1 Z:4274 v:2,1 Z:3068 v:1,1 Z:603"),
+        ("PFDEBUG TODENSE h", ":1"),
+        ("PFDEBUG TODENSE h", ":0"),
+        ("PFDEBUG ENCODING h", "+dense"),
+        ("PFDEBUG DECODE h", "-ERR HLL encoding is not sparse"),
+        ("PFCOUNT h", ":4"),
+        ("PFDEBUG ENCODING none", "-ERR The specified key does not exist"),
+        ("SET s abc", "+OK"),
+        ("PFDEBUG ENCODING s", "-WRONGTYPE Key is not a valid HyperLogLog string value."),
+    ]);
+    super::self_test().unwrap();
+}

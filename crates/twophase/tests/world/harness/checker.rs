@@ -2,7 +2,7 @@
 //! 1999; Alvaro and Kingsbury's Elle, 2020). Every value is appended once, so a list says in which order they came.
 
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One transaction as its client saw it.
 #[derive(Clone, Debug)]
@@ -80,6 +80,37 @@ pub fn check_strictly_serializable(
     if ordered == all.len() {
         return Ok(());
     }
-    let circle: Vec<u64> = (0..all.len()).filter(|at| incoming[*at] > 0).map(|at| all[at].name).collect();
-    Err(format!("these can't be put in an order: {circle:?}"))
+    let shortest = (0..all.len())
+        .filter(|at| incoming[*at] > 0)
+        .filter_map(|at| circle(at, &edges))
+        .min_by_key(Vec::len);
+    let names: Vec<String> = shortest
+        .unwrap_or_default()
+        .into_iter()
+        .map(|at| {
+            let Observed { name, began, ended, reads, appends } = &all[at];
+            format!("{name}, from {began} to {ended:?}: reads {reads:?}, appends {appends:?}")
+        })
+        .collect();
+    Err(format!(
+        "each of these must come before the next, and the last before the first:\n{}",
+        names.join("\n")
+    ))
+}
+
+/// The shortest way from a transaction back to itself.
+fn circle(start: usize, edges: &[BTreeSet<usize>]) -> Option<Vec<usize>> {
+    let mut ways = VecDeque::from([vec![start]]);
+    let mut seen = BTreeSet::new();
+    while let Some(way) = ways.pop_front() {
+        for next in &edges[*way.last()?] {
+            if *next == start {
+                return Some(way);
+            }
+            if seen.insert(*next) {
+                ways.push_back(way.iter().copied().chain([*next]).collect());
+            }
+        }
+    }
+    None
 }

@@ -249,17 +249,18 @@ impl World {
         let Some(entry) = shard.leader.as_mut().and_then(|leader| leader.under_way.pop_front()) else {
             return;
         };
-        self.apply(group, entry, true);
-        let shard = self.shards.get_mut(&group).expect("it is there");
-        let Some(leader) = shard.leader.as_mut() else { return };
+        // What begins to wait while this is applied doesn't wait for it.
         let mut passed = Vec::new();
-        leader.barriers.retain_mut(|(token, count)| {
-            *count -= 1;
-            if *count == 0 {
-                passed.push(*token);
-            }
-            *count > 0
-        });
+        if let Some(leader) = self.shards.get_mut(&group).and_then(|shard| shard.leader.as_mut()) {
+            leader.barriers.retain_mut(|(token, count)| {
+                *count -= 1;
+                if *count == 0 {
+                    passed.push(*token);
+                }
+                *count > 0
+            });
+        }
+        self.apply(group, entry, true);
         for token in passed {
             self.pass(group, token);
         }

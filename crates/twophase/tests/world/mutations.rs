@@ -1,5 +1,5 @@
 //! Rules that are left out, one at a time: the checkers must notice. A checker that can't fail proves nothing. Those that chance finds too
-//! seldom (`forgotten_and_stale`, `older_waits_too`, `refusal_is_an_abort`) are among the counterexamples.
+//! seldom (`forgotten_and_stale`, `late_resolve_wins`, `older_waits_too`, `refusal_is_an_abort`) are among the counterexamples.
 
 use crate::harness::chaos::chaos;
 use twophase::bugs::Bugs;
@@ -34,7 +34,6 @@ caught! {
     floor_over_prepared
     forgotten_is_absent
     gateway_aborts_alone
-    late_resolve_wins
     tombstone_unchecked
     versions_unchecked
     locks_unchecked

@@ -3,7 +3,7 @@
 use crate::categories::Category;
 use crate::error::Error;
 use crate::glob;
-use crate::spec::{Begin, Find, KeySpec, Spec};
+use crate::spec::{Begin, Find, KeyFlags, KeySpec, Spec};
 use crate::table::{self, COMMANDS};
 use crate::words::is;
 use resp::Writer;
@@ -244,11 +244,11 @@ fn get_keys(args: &[&[u8]], with_flags: bool, reply: &mut Writer<'_>) -> Result<
         }
         Err(_) => return Err(Error::Other("ERR Invalid command specified")),
     };
-    if spec.keys.is_empty() {
+    if spec.keys.iter().all(|keys| keys.flags.has(KeyFlags::NOT_KEY)) {
         return Err(Error::Other("ERR The command has no key arguments"));
     }
     let places = spec.key_places(args);
-    if places.is_empty() {
+    if places.is_empty() || spec.keys.iter().any(|keys| keys.is_malformed(args)) {
         return Err(Error::Other("ERR Invalid arguments specified for command"));
     }
     reply.array(places.len());

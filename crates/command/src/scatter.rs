@@ -26,7 +26,7 @@ pub(crate) const SPECS: &[Spec] = &[
             "O(1) a call, O(N) for a whole walk over N keys",
             "Walks over the keys, a page a call.",
         )
-        .tips(&["nondeterministic_output", "request_policy:special"]),
+        .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"]),
     whole(193, "keys", 2, Group::Generic)
         .flags(&[F::READONLY])
         .category(Categories::DANGEROUS)
@@ -35,7 +35,7 @@ pub(crate) const SPECS: &[Spec] = &[
     whole(194, "randomkey", 1, Group::Generic)
         .flags(&[F::READONLY])
         .docs("1.0.0", "O(1)", "Answers a key chosen by chance.")
-        .tips(&["request_policy:all_shards", "nondeterministic_output"]),
+        .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"]),
     whole(195, "dbsize", 1, Group::Server)
         .flags(&[F::READONLY, F::FAST])
         .docs("1.0.0", "O(1)", "Counts the keys of the database.")

@@ -144,8 +144,6 @@ bits! {
         FAST = 12 "fast",
         /// Before authentication, too.
         NO_AUTH = 13 "no_auth",
-        /// May be replicated without being a write.
-        MAY_REPLICATE = 14 "may_replicate",
         /// Not while data is loaded beside the old.
         NO_ASYNC_LOADING = 15 "no_async_loading",
         /// Not inside MULTI.
@@ -487,6 +485,16 @@ impl Spec {
 }
 
 impl KeySpec {
+    /// Whether the words say how many keys there are, and that can't be.
+    pub(crate) fn is_malformed(&self, args: &[&[u8]]) -> bool {
+        let (Begin::Index(begin), Find::Count { count, first, .. }) = (self.begin, self.find) else {
+            return false;
+        };
+        let room = args.len().saturating_sub(begin + first);
+        let count = args.get(begin + count).and_then(|word| resp::number::parse_integer(word));
+        !count.and_then(|count| usize::try_from(count).ok()).is_some_and(|count| (1..=room).contains(&count))
+    }
+
     fn visit(&self, args: &[&[u8]], visit: &mut impl FnMut(KeyPlace)) {
         let begin = match self.begin {
             Begin::Index(index) => index,

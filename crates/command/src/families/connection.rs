@@ -29,6 +29,8 @@ const fn others(id: u16, name: &'static str, arity: i32) -> Spec {
     spec
 }
 
+const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
+
 /// The family's part of the table.
 pub(crate) const SPECS: &[Spec] = &[
     connection(256, "ping", -1)
@@ -77,8 +79,10 @@ pub(crate) const SPECS: &[Spec] = &[
 const CLIENT: &[Spec] = &[
     client(273, "client|id", 2).docs("5.0.0", "O(1)", "Answers the connection's number."),
     client(274, "client|getname", 2).docs("2.6.9", "O(1)", "Answers the name that the client gave itself."),
-    client(275, "client|setname", 3).docs("2.6.9", "O(1)", "Names the connection."),
-    client(276, "client|setinfo", 4).docs("7.2.0", "O(1)", "Notes the client's library and its version."),
+    client(275, "client|setname", 3).docs("2.6.9", "O(1)", "Names the connection.").tips(EVERYWHERE),
+    client(276, "client|setinfo", 4)
+        .docs("7.2.0", "O(1)", "Notes the client's library and its version.")
+        .tips(EVERYWHERE),
     client(277, "client|info", 2)
         .docs("6.2.0", "O(1)", "Describes this connection.")
         .tips(&["nondeterministic_output"]),

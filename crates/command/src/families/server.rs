@@ -62,7 +62,6 @@ pub(crate) const SPECS: &[Spec] = &[
         .category(Categories::DANGEROUS)
         .docs("4.0.0", "O(N) for N clients of either", "Exchanges two databases."),
     node(387, "wait", 3, Group::Generic)
-        .flags(&[F::BLOCKING])
         .category(Categories::CONNECTION)
         .docs("3.0.0", "O(1)", "Waits until the connection's writes are on so many other nodes.")
         .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
@@ -176,9 +175,11 @@ const CLUSTER: &[Spec] = &[
         .docs("3.0.0", "O(N) for N nodes", "Lists the nodes in the format of Redis's cluster file.")
         .tips(VARYING),
     cluster(516, "cluster|slots", 2)
+        .flags(&[F::LOADING])
         .docs("3.0.0", "O(N) for N ranges of slots", "Lists which nodes serve which slots.")
         .tips(VARYING),
     cluster(517, "cluster|shards", 2)
+        .flags(&[F::LOADING])
         .docs("7.0.0", "O(N) for N nodes", "Lists the shards with their slots and nodes.")
         .tips(VARYING),
     cluster(518, "cluster|keyslot", 3).docs("3.0.0", "O(N) for N bytes of key", "Answers the slot of a key."),
@@ -186,11 +187,9 @@ const CLUSTER: &[Spec] = &[
     cluster(520, "cluster|getkeysinslot", 4)
         .docs("3.0.0", "O(N) for N keys answered", "Answers keys of a slot.")
         .tips(VARYING),
-    cluster(522, "cluster|myshardid", 2).docs(
-        "7.2.0",
-        "O(1)",
-        "Answers the name of the nodes that copy each other.",
-    ),
+    cluster(522, "cluster|myshardid", 2)
+        .docs("7.2.0", "O(1)", "Answers the name of the nodes that copy each other.")
+        .tips(VARYING),
     cluster(880, "cluster|links", 2)
         .docs("7.0.0", "O(N) for N nodes", "Lists the links to other nodes: their details stay inside.")
         .tips(VARYING),

@@ -76,7 +76,6 @@ pub(crate) const SPECS: &[Spec] = &[
         .flags(&[F::WRITE, F::DENYOOM])
         .keys_at(&[spec::at(1, -1, 2, &[K::OW, K::INSERT])])
         .docs("1.0.1", "O(N) for N keys", "Makes several keys hold strings if none holds anything.")
-        .tips(&["request_policy:multi_shard", "response_policy:agg_min"])
         .does(msetnx),
     string(12, "append", 3)
         .flags(&[F::WRITE, F::DENYOOM, F::FAST])

@@ -15,7 +15,7 @@ pub(crate) const SPECS: &[Spec] =
         transactions(768, "multi", 1)
             .flags(&[F::NOSCRIPT, F::LOADING, F::STALE, F::FAST, F::ALLOW_BUSY])
             .docs("1.2.0", "O(1)", "Begins a transaction: what follows is gathered until EXEC."),
-        transactions(769, "exec", 1).flags(&[F::NOSCRIPT, F::LOADING, F::STALE]).docs(
+        transactions(769, "exec", 1).flags(&[F::NOSCRIPT, F::LOADING, F::STALE, F::SKIP_SLOWLOG]).docs(
             "1.2.0",
             "As long as its commands take",
             "Carries out what was gathered, all of it at one moment, unless a watched key has changed.",

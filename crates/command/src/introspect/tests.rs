@@ -129,6 +129,15 @@ fn keys_of_a_request_are_told() {
     assert_eq!(says("COMMAND GETKEYSANDFLAGS COPY a b"), "[[a [RO access]] [b [OW update]]]");
     assert_eq!(says("COMMAND GETKEYSANDFLAGS SET a b"), "[[a [OW update]]]");
     assert_eq!(says("COMMAND GETKEYSANDFLAGS SET a b GET"), "[[a [RW access update]]]");
+    assert_eq!(says("COMMAND GETKEYSANDFLAGS BITFIELD a GET u4 0 OVERFLOW WRAP"), "[[a [RO access]]]");
+    assert_eq!(says("COMMAND GETKEYSANDFLAGS BITFIELD a GET u4 0 SET u4 0 1"), "[[a [RW access update]]]");
+    assert_eq!(says("COMMAND GETKEYSANDFLAGS BITFIELD a nonsense"), "[[a [RW access update]]]");
+    assert_eq!(says("COMMAND GETKEYS ZUNIONSTORE d 2 a b"), "[d a b]");
+    for count in ["x", "0", "-1", "3"] {
+        let request = format!("COMMAND GETKEYS ZUNIONSTORE d {count} a b");
+        assert_eq!(says(&request), "ERR Invalid arguments specified for command");
+    }
+    assert_eq!(says("COMMAND GETKEYS SPUBLISH c m"), "ERR The command has no key arguments");
     assert_eq!(says("COMMAND GETKEYS PING x"), "ERR The command has no key arguments");
     assert_eq!(says("COMMAND GETKEYS GET"), "ERR Invalid number of arguments specified for command");
     assert_eq!(says("COMMAND GETKEYS NOPE x"), "ERR Invalid command specified");

@@ -2,7 +2,9 @@
 
 use super::{CommandRule, PasswordDigest, Selector, User};
 use bytes::Bytes;
+use command::absent;
 use command::categories::Category;
+use command::table::lookup_full;
 use std::fmt;
 
 /// One rule, read and checked.
@@ -206,9 +208,16 @@ impl SelectorRule {
     }
 }
 
-/// Whether there is such a command or category.
+/// Whether there is such a command or category, here or in Redis.
 fn check_command(what: &[u8], allow: bool) -> Result<(), Fault> {
-    let known = |name| command::table::lookup_full(name).ok_or(Fault::Unknown);
+    /// Whether it has subcommands.
+    fn known(name: &[u8]) -> Result<bool, Fault> {
+        match lookup_full(name) {
+            Some(spec) => Ok(!spec.subcommands.is_empty()),
+            None if absent::is_absent(name) => Ok(absent::is_container(name)),
+            None => Err(Fault::Unknown),
+        }
+    }
     if let [b'@', category @ ..] = what {
         return Category::parse(category).map(|_| ()).ok_or(Fault::Unknown);
     }
@@ -216,12 +225,12 @@ fn check_command(what: &[u8], allow: bool) -> Result<(), Fault> {
     let bar = what.iter().rposition(|byte| *byte == b'|').filter(|_| allow);
     let Some(bar) = bar else { return known(what).map(|_| ()) };
     let (name, word) = (&what[..bar], &what[bar + 1..]);
-    let spec = known(name)?;
+    let has_subcommands = known(name)?;
     if name.contains(&b'|') {
         Err(Fault::FirstWordOfSubcommand)
     } else if word.is_empty() {
         Err(Fault::Syntax)
-    } else if spec.subcommands.is_empty() {
+    } else if !has_subcommands {
         // Whatever is shown to others must stay one word.
         without_spaces(word).map(|_| ())
     } else {

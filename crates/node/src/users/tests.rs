@@ -189,6 +189,9 @@ fn commands_are_allowed_one_by_one_by_category_and_by_subcommand() {
     denies("+select|0 +select|1", no, &["SELECT 2"]);
     denies("+select|0 -select", no, &["SELECT 0"]);
     denies("+select|0 +@all -@connection", no, &["SELECT 0"]);
+    // Commands that only Redis has mean nothing.
+    allows("+@all -debug +debug|object -module|load -cluster|reset", &["PING"]);
+    denies("+debug -module", no, &["PING"]);
 }
 
 #[test]

@@ -213,7 +213,7 @@ fn document(spec: &Spec, reply: &mut Writer<'_>) {
 fn list(filter: &[&[u8]], reply: &mut Writer<'_>) -> Result<(), Error> {
     let all = || COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(spec.subcommands));
     let found: Vec<&Spec> = match filter {
-        [] => COMMANDS.iter().collect(),
+        [] => all().collect(),
         [by, what, name] if is(by, "filterby") => {
             if is(what, "pattern") {
                 all().filter(|spec| glob::matches(name, spec.name.as_bytes())).collect()

@@ -32,6 +32,8 @@ pub struct Context<'a> {
     pub reply: Writer<'a>,
     /// Decides what the command leaves to chance; logged with it.
     pub seed: u64,
+    /// Whether it has found nothing before, and waited: then keys of a type that it can't take from hold nothing for it.
+    pub has_waited: bool,
 }
 
 impl Context<'_> {

@@ -135,7 +135,8 @@ impl Model {
                 return out;
             }
         };
-        let mut context = Context { db: self, database: HERE, target, args, reply, seed: 7 };
+        let mut context =
+            Context { db: self, database: HERE, target, args, reply, seed: 7, has_waited: false };
         // The reply says whether it was carried out.
         let _ = run(spec, &mut context);
         out

@@ -164,7 +164,7 @@ impl Machine {
             }
             State::Shard(_) if invocation.spec.execute.is_none() => self.versions(invocation, now, to),
             State::Shard(keyspace) => {
-                if let Err(Error::WouldBlock(_)) = run_command(keyspace, invocation, now, seed, to) {
+                if let Err(Error::WouldBlock(_)) = run_command(keyspace, invocation, false, now, seed, to) {
                     push_words_to_wait_with(keyspace, invocation, now, to);
                 }
             }
@@ -277,11 +277,11 @@ impl Machine {
         match (&mut self.state, op) {
             (State::Shard(keyspace), Op::Command(invocation)) => {
                 // The reply says what came of it; a refused command has changed nothing.
-                let _ = run_command(keyspace, invocation, self.time, seed, &mut self.scratch);
+                let _ = run_command(keyspace, invocation, false, self.time, seed, &mut self.scratch);
             }
             (State::Shard(keyspace), Op::Offered { invocation, .. }) => {
                 // The reply says what came of it; a refused command has changed nothing.
-                let _ = run_command(keyspace, invocation, self.time, seed, &mut self.scratch);
+                let _ = run_command(keyspace, invocation, true, self.time, seed, &mut self.scratch);
             }
             (State::Shard(keyspace), Op::Expire(keys)) => {
                 for (database, key) in keys {
@@ -438,6 +438,7 @@ enum Admission {
 fn run_command(
     keyspace: &mut Keyspace,
     invocation: &Invocation<'_>,
+    has_waited: bool,
     now: UnixMillis,
     seed: u64,
     to: &mut Vec<u8>,
@@ -450,6 +451,7 @@ fn run_command(
         args: &invocation.words,
         reply: Writer::new(to, invocation.protocol),
         seed,
+        has_waited,
     };
     command::run(invocation.spec, &mut context)
 }
@@ -496,7 +498,7 @@ fn run_transaction(
         if invocation.spec.place == command::Place::Cluster && !invocation.spec.is_write() {
             run_alone(invocation, &keyspace.database(invocation.database, now), seed, to);
         } else {
-            let _ = run_command(keyspace, invocation, now, seed, to);
+            let _ = run_command(keyspace, invocation, false, now, seed, to);
         }
         // Replies are bounded far below 4 GiB.
         let length = (to.len() - length_at - 4) as u32;

@@ -6,8 +6,9 @@ use crate::op::{BatchReader, Invocation, Op};
 use crate::replica::Replica;
 use crate::waitlist::{KeyOf, WaitToken, Waiting};
 use crate::wire::PeerMessage;
-use base::database::Database;
+use base::database::{Database, Kind};
 use bytes::Bytes;
+use command::spec::Group;
 use std::collections::BTreeSet;
 
 /// What a batch has done, as far as waiters care.
@@ -57,11 +58,22 @@ impl Replica {
     }
 
     /// Whether a command that takes something from keys comes behind others that wait for them, and so has to wait itself.
-    pub(crate) fn comes_behind(&self, invocation: &Invocation<'_>) -> bool {
-        !self.waitlist.is_empty()
-            && invocation.spec.flags.has(command::Flags::BLOCKING)
-            && invocation.spec.is_write()
-            && keys_of(invocation).iter().any(|key| self.waitlist.is_awaited(key))
+    /// A key of a type that it can't take from is no reason to wait: it has to hear of that.
+    pub(crate) fn comes_behind(&mut self, invocation: &Invocation<'_>) -> bool {
+        if self.waitlist.is_empty()
+            || !invocation.spec.flags.has(command::Flags::BLOCKING)
+            || !invocation.spec.is_write()
+        {
+            return false;
+        }
+        let keys = keys_of(invocation);
+        let wanted = match invocation.spec.group {
+            Group::List => Kind::List,
+            Group::SortedSet => Kind::SortedSet,
+            _ => Kind::Stream,
+        };
+        keys.iter().any(|key| self.waitlist.is_awaited(key))
+            && keys.iter().all(|key| kind_of(&mut self.machine, key).is_none_or(|kind| kind == wanted))
     }
 
     /// Reads off a batch that was applied which keys it has changed and who has tried to take what he waited for. `nothing`: the
@@ -105,7 +117,7 @@ impl Replica {
 
     fn offer_all(&mut self, hub: &mut Hub, keys: impl IntoIterator<Item = KeyOf>, behind: Option<WaitToken>) {
         for key in keys {
-            if !holds(&mut self.machine, &key) {
+            if kind_of(&mut self.machine, &key).is_none() {
                 continue;
             }
             for token in self.waitlist.offer(&key, behind, hub.now) {
@@ -123,10 +135,10 @@ impl Replica {
     }
 }
 
-/// Whether a key holds anything now.
-fn holds(machine: &mut Machine, (database, key): &KeyOf) -> bool {
+/// What a key holds now, if anything.
+fn kind_of(machine: &mut Machine, (database, key): &KeyOf) -> Option<Kind> {
     let time = machine.time;
-    machine.keyspace_mut().is_some_and(|keyspace| keyspace.database(*database, time).kind(key).is_some())
+    machine.keyspace_mut()?.database(*database, time).kind(key)
 }
 
 /// The keys of a command, each in the database in which it is.

@@ -96,6 +96,29 @@ fn a_client_is_let_go_on_request() {
     assert_eq!(world.call(waiting, "PING"), "+PONG\r\n", "it goes on with what comes next");
 }
 
+/// Found by Redis's own tests. Only who comes anew hears of a key of another type.
+#[test]
+fn a_key_of_another_type_holds_nothing_for_who_waits() {
+    let mut world = World::cluster(3);
+    let popping = waits(&mut world, 2, &["BLPOP", "{l}other", "l", "0"]);
+    let moving = waits(&mut world, 3, &["BLMOVE", "l", "{l}target", "LEFT", "LEFT", "0"]);
+    let lowest = waits(&mut world, 1, &["BZPOPMIN", "l", "0"]);
+    let client = world.connect(1);
+    assert_eq!(world.call(client, "SET {l}other text"), "+OK\r\n");
+    assert_eq!(world.call(client, "SET l text"), "+OK\r\n");
+    for waiting in [popping, moving, lowest] {
+        assert_eq!(heard(&mut world, waiting), "");
+    }
+    let refused = world.call(client, "BLPOP l 0");
+    assert!(refused.starts_with("-WRONGTYPE"), "{refused}");
+    assert_eq!(world.call(client, "DEL l"), ":1\r\n");
+    assert_eq!(world.call(client, "RPUSH l x y"), ":2\r\n");
+    assert_eq!(heard(&mut world, popping), POPPED);
+    assert_eq!(heard(&mut world, moving), "$1\r\ny\r\n");
+    assert_eq!(world.call(client, "ZADD l 1 m"), ":1\r\n");
+    assert_eq!(heard(&mut world, lowest), "*3\r\n$1\r\nl\r\n$1\r\nm\r\n$1\r\n1\r\n");
+}
+
 #[test]
 fn what_is_moved_on_serves_who_waits_there() {
     let mut world = World::single();

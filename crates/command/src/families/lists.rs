@@ -271,6 +271,15 @@ fn pop(c: &mut Context<'_>, end: End, command: &'static str) -> Result<(), Error
 
 /// Takes `count` elements from the list at `key`, which is there, and answers them as an array; without a count it is one,
 /// by itself.
+/// Whether there is a list to take from. Who comes hears of a key of another type; who has waited goes on waiting.
+fn has_list(c: &Context<'_>, key: &[u8]) -> Result<bool, Error> {
+    match c.db.list(key) {
+        Ok(found) => Ok(found.is_some()),
+        Err(_) if c.has_waited => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn take(c: &mut Context<'_>, key: &[u8], end: End, count: Option<usize>) -> Result<(), Error> {
     let Some(list) = c.db.list(key)? else { return Ok(()) };
     let length = list.len();
@@ -494,7 +503,8 @@ fn lpos(c: &mut Context<'_>) -> Result<(), Error> {
 /// says.
 fn move_or(c: &mut Context<'_>, from: End, to: End, nothing: Option<Nothing>) -> Result<(), Error> {
     let (source, target) = (c.args[1], c.args[2]);
-    let Some(list) = c.db.list(source)? else {
+    let found = if has_list(c, source)? { c.db.list(source)? } else { None };
+    let Some(list) = found else {
         return match nothing {
             Some(nothing) => Err(Error::WouldBlock(nothing)),
             None => {
@@ -549,7 +559,7 @@ impl<'a, 'w> Popping<'a, 'w> {
 /// LMPOP and BLMPOP.
 fn pop_first(c: &mut Context<'_>, ask: &Popping<'_, '_>, nothing: Option<Nothing>) -> Result<(), Error> {
     for key in ask.keys {
-        if c.db.list(key)?.is_some() {
+        if has_list(c, key)? {
             c.reply.array(2);
             c.reply.bulk(key);
             return take(c, key, ask.end, Some(ask.count));
@@ -570,7 +580,7 @@ fn blocking_pop(c: &mut Context<'_>, end: End) -> Result<(), Error> {
     let (timeout, keys) = args[1..].split_last().ok_or(Error::Syntax)?;
     block_seconds(timeout)?;
     for key in keys {
-        if c.db.list(key)?.is_some() {
+        if has_list(c, key)? {
             c.reply.array(2);
             c.reply.bulk(key);
             return take(c, key, end, None);

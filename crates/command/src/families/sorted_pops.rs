@@ -126,8 +126,12 @@ fn pop(c: &mut Context<'_>, end: End) -> Result<(), Error> {
 /// The first of `keys` that has members.
 fn first<'a>(c: &Context<'_>, keys: &[&'a [u8]]) -> Result<Option<&'a [u8]>, Error> {
     for key in keys {
-        if c.db.sorted_set(key)?.is_some() {
-            return Ok(Some(key));
+        match c.db.sorted_set(key) {
+            Ok(Some(_)) => return Ok(Some(key)),
+            Ok(None) => {}
+            // Who comes hears of a key of another type; who has waited goes on waiting.
+            Err(_) if c.has_waited => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(None)

@@ -24,7 +24,8 @@ fn seeded(model: &mut Model, seed: u64, request: &str) -> Vec<String> {
     let spec = crate::resolve(&args).expect(request);
     let mut out = Vec::new();
     let reply = Writer::new(&mut out, Protocol::Resp2);
-    let mut context = Context { db: model, database: HERE, target: None, args: &args, reply, seed };
+    let mut context =
+        Context { db: model, database: HERE, target: None, args: &args, reply, seed, has_waited: false };
     run(spec, &mut context).expect(request);
     let text = |frame: &resp::Frame| String::from_utf8_lossy(frame.as_bytes().expect("a bulk")).into_owned();
     let (frame, _) = resp::Frame::parse(&out).expect("well formed").expect("whole");

@@ -49,8 +49,12 @@ static LISTS: Limit = Limit {
     set: |limits, value| limits.list_listpack_size = i32::try_from(value).unwrap_or(i32::MAX),
 };
 
+/// Taken and shown, for those who set it; nothing in a list is ever compressed here.
+static COMPRESSION: Limit =
+    Limit { key: "list-compress-depth", old: "", least: 0, get: |_| 0, set: |_, _| {} };
+
 fn all() -> impl Iterator<Item = &'static Limit> {
-    SIZES.iter().chain([&LISTS])
+    SIZES.iter().chain([&LISTS, &COMPRESSION])
 }
 
 /// Finds one by either of its names.
@@ -60,9 +64,13 @@ pub(super) fn find(name: &[u8]) -> Option<&'static Limit> {
 
 /// All names, with the values that hold.
 pub(super) fn show(meta: &Meta) -> Vec<(&'static str, String)> {
-    let limits = of(meta);
+    let defaults = Encodings::default();
     all()
-        .flat_map(|limit| [limit.key, limit.old].map(|name| (name, (limit.get)(&limits).to_string())))
+        .flat_map(|limit| {
+            let kept = meta.setting(limit.key).map(str::to_string);
+            let value = kept.unwrap_or_else(|| (limit.get)(&defaults).to_string());
+            [(limit.key, value.clone()), (limit.old, value)]
+        })
         .filter(|(name, _)| !name.is_empty())
         .collect()
 }

@@ -34,6 +34,11 @@ const NAMES: &[&str] = &[
     "waitaof",
 ];
 
+/// All of them.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().copied()
+}
+
 /// Whether Redis has a command of this name, in any case, and Sihai hasn't.
 pub fn is_absent(name: &[u8]) -> bool {
     NAMES.iter().any(|absent| name.eq_ignore_ascii_case(absent.as_bytes()))

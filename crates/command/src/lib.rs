@@ -15,6 +15,8 @@ pub mod absent;
 pub mod blocking;
 /// The categories of commands that ACLs know.
 pub mod categories;
+/// What holds of each command of Redis, for the document of users.
+pub mod compatibility;
 /// Places on the earth as scores of sorted sets.
 mod earth;
 /// Why a command was refused, in Redis's words.

@@ -1,0 +1,152 @@
+//! What holds of each command of Redis 7.2, as `docs/compatibility.md` lists it: made from the table, with what differs
+//! told here.
+
+use crate::absent;
+use crate::spec::{Group, Place, Spec};
+use crate::table::COMMANDS;
+use std::fmt::Write as _;
+
+/// What a user of Redis would notice, by command or by container. What holds of many commands (keys on several shards,
+/// commands about the whole cluster) is told once, in the document.
+const DIFFERENCES: &[(&str, &str)] = &[
+    ("bgrewriteaof", "Nothing to do: the log is shortened by itself. Answers so."),
+    (
+        "bgsave",
+        "Nothing to do: what was acknowledged is on disk. Answers so; `sihai export` writes an RDB file.",
+    ),
+    ("bitfield", "`OVERFLOW SAT` saturates at the type's limits also where the sum of 64 bits would wrap."),
+    (
+        "cluster",
+        "`cluster_enabled` is 0 and `MOVED` is never sent, yet all that describes is answered. What moves slots or \
+                 nodes by hand is refused: they find their places by themselves.",
+    ),
+    ("command", "`COMMAND DOCS` has no `arguments` and no `history` yet."),
+    (
+        "config",
+        "Parameters are listed only if they have a meaning here. `requirepass`, `notify-keyspace-events` and the \
+                limits of encodings are the whole cluster's, and each is set in a command of its own. `REWRITE` is \
+                refused: a node's settings come from its command line and file.",
+    ),
+    ("failover", "Refused: leaders change by themselves."),
+    (
+        "info",
+        "Sections and fields that have a meaning here; `# Cluster` and `# Replication` describe shards.",
+    ),
+    ("lastsave", "Now: everything that was acknowledged is on disk."),
+    ("lolwut", "A drawing of our own."),
+    ("memory", "`USAGE` is exact whatever `SAMPLES` says; `STATS` has the fields that have a meaning here."),
+    ("module", "There are none: `LIST` is empty, the rest is refused."),
+    (
+        "object",
+        "`ENCODING` follows from what a value holds now, not from what it once held; `REFCOUNT` is 1.",
+    ),
+    ("pfcount", "Never writes the cardinality that it has computed into the string."),
+    ("pfdebug", "`GETREG` leaves the encoding as it is."),
+    ("publish", "Inside `MULTI` it counts the receivers of this node only; they all get it."),
+    (
+        "replicaof",
+        "`NO ONE` is accepted; following another server is refused: `sihai import --from` copies one.",
+    ),
+    ("role", "Always `master`: every node takes writes, and copies belong to shards."),
+    ("save", "Nothing to do: what was acknowledged is on disk."),
+    (
+        "shutdown",
+        "Hands over what this node leads first. `SAVE`, `NOSAVE`, `NOW` and `FORCE` make no difference.",
+    ),
+    ("slaveof", "As REPLICAOF."),
+    (
+        "wait",
+        "Answers at once how many other nodes are certain to have the connection's writes on disk: a majority \
+              without the leader. It never waits for more.",
+    ),
+    ("xadd", "`~` trims to what was asked exactly."),
+    ("xtrim", "`~` trims to what was asked exactly."),
+];
+
+/// The groups in the order of the document.
+const GROUPS: [(Group, &str); 15] = [
+    (Group::String, "Strings"),
+    (Group::Bitmap, "Bitmaps"),
+    (Group::List, "Lists"),
+    (Group::Set, "Sets"),
+    (Group::Hash, "Hashes"),
+    (Group::SortedSet, "Sorted sets"),
+    (Group::Geo, "Geo"),
+    (Group::Stream, "Streams"),
+    (Group::HyperLogLog, "HyperLogLog"),
+    (Group::Generic, "Keys"),
+    (Group::PubSub, "Publish and subscribe"),
+    (Group::Transactions, "Transactions"),
+    (Group::Connection, "Connections"),
+    (Group::Server, "Server"),
+    (Group::Cluster, "Cluster"),
+];
+
+/// What differs, if anything does.
+fn difference(name: &str) -> Option<&'static str> {
+    DIFFERENCES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// Which node or shard answers.
+fn answered(spec: &Spec) -> &'static str {
+    match spec.place {
+        Place::Keys => "the shard of its keys",
+        Place::Cluster => "all shards",
+        Place::Connection | Place::Node if spec.subcommands.is_empty() => "any node",
+        Place::Connection | Place::Node => "",
+    }
+}
+
+/// The part of the document that is made from the table: a section for each group, and what isn't there yet.
+pub fn document() -> String {
+    let mut text = String::new();
+    for (group, title) in GROUPS {
+        let of_group = || COMMANDS.iter().filter(move |spec| spec.group == group);
+        let mut specs: Vec<&Spec> = of_group().collect();
+        specs.sort_by_key(|spec| spec.name);
+        // A String takes whatever is written.
+        let _ = writeln!(
+            text,
+            "### {title}\n\n| command | since | answered by | what differs |\n|---|---|---|---|"
+        );
+        for spec in specs {
+            let mut name = format!("`{}`", spec.name.to_ascii_uppercase());
+            if !spec.subcommands.is_empty() {
+                let mut children: Vec<_> = spec.subcommands.iter().map(Spec::short_name).collect();
+                children.sort_unstable();
+                let _ = write!(name, " {}", children.join(", "));
+            }
+            let (since, by) = (spec.since, answered(spec));
+            let _ = writeln!(text, "| {name} | {since} | {by} | {} |", difference(spec.name).unwrap_or(""));
+        }
+        text.push('\n');
+    }
+    let missing: Vec<String> = absent::names()
+        .filter(|name| !name.contains('|'))
+        .map(|name| format!("`{}`", name.to_ascii_uppercase()))
+        .collect();
+    let _ = writeln!(text, "### Not there yet\n\nUnknown, and refused as such: {}.", missing.join(", "));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_told_of_commands_that_there_are() {
+        for (name, _) in DIFFERENCES {
+            assert!(COMMANDS.iter().any(|spec| spec.name == *name), "{name}");
+        }
+        assert!(DIFFERENCES.is_sorted_by_key(|(name, _)| *name), "in order, so that each is found");
+    }
+
+    #[test]
+    fn every_command_has_its_line() {
+        let text = document();
+        for spec in &COMMANDS {
+            let name = format!("| `{}`", spec.name.to_ascii_uppercase());
+            assert_eq!(text.matches(&format!("{name} ")).count(), 1, "{name}");
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! Who may go on, who waits, who is refused: wait-die with the roles that fit a lock which isn't held for long (Rosenkrantz, Stearns and
 //! Lewis, 1978, where the *older* waits). A transaction waits only for older ones, here and everywhere, so nobody waits in a circle;
 //! and while it waits it holds nothing here. An older one that comes late is refused, and its gateway tries again as the
-//! youngest of all. The youngest is never refused, so somebody always gets on.
+//! youngest of all. The youngest that is under way is refused by nobody; only who comes after it is younger. `docs/models/lock_model.py`
+//! checks it, and what it costs: a network that is against everybody could have them refuse each other again and again.
 
 use super::{Effect, Participant, UnderWay};
 use crate::ids::TxId;

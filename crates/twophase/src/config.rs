@@ -19,7 +19,8 @@ pub struct ParticipantConfig {
     /// A lock as old as this is resolved by tombstones where its transaction isn't prepared. Longer than `wait_max`, so that who
     /// only waits isn't killed by whom it keeps waiting.
     pub prevent_after: Duration,
-    /// How far ahead of this node's clock a transaction's timestamp may be.
+    /// How far ahead of this leader's hybrid clock a transaction's timestamp may be. Nothing but the order of transactions rests on
+    /// timestamps, so this only keeps out what would use them up.
     pub ahead_max: Duration,
     /// How far behind the clock the floor stays.
     pub floor_lag: Duration,
@@ -48,8 +49,6 @@ pub struct GatewayConfig {
     pub read_tries: u32,
     /// By how much the clocks of two nodes may differ in speed; windows are shortened by it.
     pub clock_drift_permille: u32,
-    /// How far ahead of this node's clock a timestamp may be that it is told of.
-    pub ahead_max: Duration,
     /// How many shards a transaction may touch.
     pub participants_max: usize,
     /// How many locks a transaction may ask for, all shards together.
@@ -71,7 +70,7 @@ impl ParticipantConfig {
             ask_after: Duration::from_millis(300),
             ask_every: Duration::from_millis(200),
             prevent_after: Duration::from_millis(1_200),
-            ahead_max: Duration::from_millis(500),
+            ahead_max: Duration::from_millis(24 * 3_600_000),
             floor_lag: Duration::from_millis(10_000),
             forget_every: Duration::from_millis(1_000),
             read_window: Duration::from_millis(100),
@@ -91,7 +90,6 @@ impl GatewayConfig {
             resolve_tries: 10,
             read_tries: 3,
             clock_drift_permille: 20,
-            ahead_max: Duration::from_millis(500),
             participants_max: 4_096,
             locks_max: 1_000_000,
             operations_bytes_max: 64 << 20,

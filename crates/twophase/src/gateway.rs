@@ -37,6 +37,9 @@ pub struct Part {
 pub enum Input {
     /// The wall clock, now.
     Wall(UnixMillis),
+    /// This gateway has just started, and there is this shard: it asks how far the shard's floor is, lest its wall clock has gone back
+    /// since. Otherwise the first transactions there could be taken for old ones, and their clients hear UNKNOWN.
+    Greet(GroupId),
     /// A client wants this to happen on all these shards or on none.
     Begin {
         /// The node's name for it, used for nothing else meanwhile.
@@ -133,7 +136,7 @@ impl Gateway {
     /// A gateway that has just started, as the session that its configuration names.
     pub fn new(config: GatewayConfig) -> Self {
         Self {
-            clock: HybridClock::new(config.ahead_max),
+            clock: HybridClock::default(),
             config,
             sequence: 0,
             transactions: BTreeMap::new(),
@@ -197,6 +200,10 @@ impl Core for Gateway {
     fn step(&mut self, now: Time, input: Input, out: &mut Outbox<Effect>) {
         match input {
             Input::Wall(wall) => self.clock.tell(now, wall),
+            Input::Greet(group) => {
+                let wanted = Timestamp::default();
+                self.ask(group, RequestBody::AskFloor { wanted }, out);
+            }
             Input::Begin { ticket, parts, deadline } => self.begin(now, ticket, parts, deadline, out),
             Input::Read { ticket, parts, deadline } => self.begin_reading(now, ticket, parts, deadline, out),
             Input::Reply(Reply { from, body }) => match body {
@@ -205,7 +212,7 @@ impl Core for Gateway {
                 ReplyBody::Resolved { id } => self.resolved(from, id),
                 ReplyBody::Served { read, hold, result } => self.served(now, from, read, hold, result, out),
                 ReplyBody::ReadRefused { read, refusal } => self.read_refused(now, from, read, refusal, out),
-                ReplyBody::Floor { .. } => {}
+                ReplyBody::Floor { floor } => self.clock.catch_up(now, floor),
             },
         }
     }

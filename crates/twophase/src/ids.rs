@@ -55,6 +55,11 @@ impl Timestamp {
         Self(self.0.saturating_sub(1))
     }
 
+    /// The same so many milliseconds later.
+    pub const fn plus_millis(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis << 16))
+    }
+
     /// The same so many milliseconds earlier or, at the beginning of time, at the beginning.
     pub const fn minus_millis(self, millis: u64) -> Self {
         Self(self.0.saturating_sub(millis << 16))

@@ -68,8 +68,8 @@ pub enum Finding {
     Unknown,
     /// It isn't prepared, but waits at the leader for its locks.
     Waiting,
-    /// It isn't here and never will be: its time was over before it came.
-    Absent,
+    /// It isn't here and never will be: its time was over before it came. How far the floor is.
+    Absent(Timestamp),
     /// It will never take effect.
     Aborted(Reason),
     /// It was prepared here, and is unless it has been resolved since; what it answers.
@@ -77,8 +77,8 @@ pub enum Finding {
     /// It has taken effect; what it answered, unless that isn't needed any more.
     Committed(Option<Bytes>),
     /// It is resolved on all its shards, or never was and never will be prepared here. To whoever holds it prepared at a later
-    /// moment, it is the second.
-    Forgotten,
+    /// moment, it is the second. How far the floor is.
+    Forgotten(Timestamp),
 }
 
 impl<U> Default for Ledger<U> {
@@ -125,8 +125,8 @@ impl<U> Ledger<U> {
             Some(State::Aborted(reason)) => Finding::Aborted(reason.clone()),
             #[cfg(feature = "bugs")]
             None if self.bugs.no_floor => Finding::Unknown,
-            None if id.timestamp <= self.forgotten => Finding::Forgotten,
-            None if id.timestamp <= self.floor => Finding::Absent,
+            None if id.timestamp <= self.forgotten => Finding::Forgotten(self.floor),
+            None if id.timestamp <= self.floor => Finding::Absent(self.floor),
             None => Finding::Unknown,
         }
     }

@@ -314,7 +314,10 @@ impl Encode for Finding {
         match self {
             Finding::Unknown => to.u8(1),
             Finding::Waiting => to.u8(2),
-            Finding::Absent => to.u8(3),
+            Finding::Absent(floor) => {
+                to.u8(3);
+                to.u64(floor.0);
+            }
             Finding::Aborted(reason) => {
                 to.u8(4);
                 reason.encode(to);
@@ -327,7 +330,10 @@ impl Encode for Finding {
                 to.u8(6);
                 to.option(result.as_ref());
             }
-            Finding::Forgotten => to.u8(7),
+            Finding::Forgotten(floor) => {
+                to.u8(7);
+                to.u64(floor.0);
+            }
         }
     }
 }
@@ -337,11 +343,11 @@ impl Decode for Finding {
         Ok(match from.u8()? {
             1 => Finding::Unknown,
             2 => Finding::Waiting,
-            3 => Finding::Absent,
+            3 => Finding::Absent(Timestamp(from.u64()?)),
             4 => Finding::Aborted(Reason::decode(from)?),
             5 => Finding::Prepared(from.bytes()?),
             6 => Finding::Committed(from.option()?),
-            7 => Finding::Forgotten,
+            7 => Finding::Forgotten(Timestamp(from.u64()?)),
             _ => return Err(DecodeError::Invalid("what is known of a transaction")),
         })
     }

@@ -143,7 +143,7 @@ impl Participant {
     /// One that doesn't lead yet.
     pub fn new(config: ParticipantConfig) -> Self {
         Self {
-            clock: HybridClock::new(config.ahead_max),
+            clock: HybridClock::default(),
             config,
             leads: false,
             next_token: 0,
@@ -251,6 +251,7 @@ impl Participant {
             self.watch_over(now, id);
         }
         self.floors.look_at(now);
+        self.know_the_floor(now, ledger);
     }
 
     fn follow(&mut self) {
@@ -310,7 +311,7 @@ impl Participant {
         #[cfg(feature = "bugs")]
         if self.config.bugs.prevent_unlogged && known == Finding::Unknown && !self.preparing.contains_key(&id)
         {
-            return self.say(from, id, round, Finding::Absent, out);
+            return self.say(from, id, round, Finding::Absent(ledger.floor()), out);
         }
         if known != Finding::Unknown && round == 0 {
             return self.say(from, id, 0, known, out);
@@ -350,7 +351,9 @@ impl Participant {
             // A tombstone, before the Prepare comes.
             Finding::Unknown | Finding::Waiting => decision == Decision::Abort,
             Finding::Committed(Some(_)) => answered,
-            Finding::Committed(None) | Finding::Aborted(_) | Finding::Absent | Finding::Forgotten => false,
+            Finding::Committed(None) | Finding::Aborted(_) | Finding::Absent(_) | Finding::Forgotten(_) => {
+                false
+            }
         };
         if changes {
             self.resolving.insert(id, BTreeSet::from([from]));

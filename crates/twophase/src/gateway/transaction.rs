@@ -170,12 +170,19 @@ impl Gateway {
                 }
             }
             Finding::Aborted(reason) => self.aborted(now, ticket, Some(from), reason, out),
-            Finding::Absent => self.aborted(now, ticket, Some(from), Reason::Prevented, out),
-            #[cfg(feature = "bugs")]
-            Finding::Forgotten if self.config.bugs.forgotten_is_absent => {
+            Finding::Absent(floor) => {
+                // This node's clock has gone back, or its request was very slow.
+                self.clock.catch_up(now, floor);
                 self.aborted(now, ticket, Some(from), Reason::Prevented, out);
             }
-            Finding::Forgotten => self.forgotten(ticket, from, out),
+            #[cfg(feature = "bugs")]
+            Finding::Forgotten(_) if self.config.bugs.forgotten_is_absent => {
+                self.aborted(now, ticket, Some(from), Reason::Prevented, out);
+            }
+            Finding::Forgotten(floor) => {
+                self.clock.catch_up(now, floor);
+                self.forgotten(ticket, from, out);
+            }
         }
     }
 
@@ -191,7 +198,7 @@ impl Gateway {
         let Some(ticket) = self.tries.get(&id).copied() else { return };
         let Some(transaction) = self.transactions.get_mut(&ticket) else { return };
         match refusal {
-            Refusal::Older(than) => self.clock.observe(now, than),
+            Refusal::Older(than) => self.clock.catch_up(now, than),
             Refusal::Waited | Refusal::Busy | Refusal::Ahead | Refusal::NoLease => {
                 transaction.rest = self.config.resend_every;
             }

@@ -148,12 +148,16 @@ fn the_floor_stops_below_what_is_prepared_and_forgets_only_what_it_has_passed() 
     apply(&mut ledger, &mut shard, resolve(id(10), Decision::Commit));
     apply(&mut ledger, &mut shard, advance(25, 25));
     assert_eq!((ledger.floor(), ledger.forgotten()), (Timestamp(19), Timestamp(19)));
-    assert_eq!(ledger.finding(id(10)), Finding::Forgotten);
-    assert_eq!(prepare(&mut ledger, &mut shard, id(10), b"a"), Finding::Forgotten);
+    assert_eq!(ledger.finding(id(10)), Finding::Forgotten(Timestamp(19)));
+    assert_eq!(prepare(&mut ledger, &mut shard, id(10), b"a"), Finding::Forgotten(Timestamp(19)));
     apply(&mut ledger, &mut shard, resolve(id(20), Decision::Abort));
     apply(&mut ledger, &mut shard, advance(25, 19));
-    assert_eq!(ledger.finding(id(24)), Finding::Absent, "it was never here, and never will be");
-    assert_eq!(prepare(&mut ledger, &mut shard, id(24), b"a"), Finding::Absent);
+    assert_eq!(
+        ledger.finding(id(24)),
+        Finding::Absent(Timestamp(25)),
+        "it was never here, and never will be"
+    );
+    assert_eq!(prepare(&mut ledger, &mut shard, id(24), b"a"), Finding::Absent(Timestamp(25)));
     assert_eq!(ledger.finding(id(20)), Finding::Aborted(Reason::Elsewhere), "not forgotten yet");
     apply(&mut ledger, &mut shard, advance(1, 1));
     assert_eq!((ledger.floor(), ledger.forgotten()), (Timestamp(25), Timestamp(19)), "it never falls");

@@ -101,7 +101,7 @@ fn the_bytes_of_replies_never_change() {
     let cases: Vec<(ReplyBody, String)> = vec![
         (status(Finding::Unknown), status_hex("01")),
         (status(Finding::Waiting), status_hex("02")),
-        (status(Finding::Absent), status_hex("03")),
+        (status(Finding::Absent(Timestamp(5))), status_hex("03 0500000000000000")),
         (status(Finding::Aborted(Reason::Prevented)), status_hex("04 01")),
         (status(Finding::Aborted(Reason::Locked)), status_hex("04 02")),
         (status(Finding::Aborted(Reason::Changed)), status_hex("04 03")),
@@ -111,7 +111,7 @@ fn the_bytes_of_replies_never_change() {
         (status(Finding::Prepared(some.clone())), status_hex("05 01000000 72")),
         (status(Finding::Committed(None)), status_hex("06 00")),
         (status(Finding::Committed(Some(some.clone()))), status_hex("06 01 01000000 72")),
-        (status(Finding::Forgotten), status_hex("07")),
+        (status(Finding::Forgotten(Timestamp(6))), status_hex("07 0600000000000000")),
         (refused(Refusal::Older(Timestamp(6))), refused_hex("01 0600000000000000")),
         (refused(Refusal::Waited), refused_hex("02")),
         (refused(Refusal::Busy), refused_hex("03")),

@@ -91,10 +91,10 @@ impl Participant {
             base::mark!("prepare_came_twice");
             return;
         }
-        if !self.clock.believes(now, id.timestamp) {
+        if !self.clock.believes(now, id.timestamp, self.config.ahead_max) {
             return self.refuse(from, id, Refusal::Ahead, out);
         }
-        self.clock.observe(now, id.timestamp);
+        self.clock.catch_up(now, id.timestamp);
         match self.verdict(ledger, &prepare) {
             Verdict::GoOn => self.take_into_log(from, prepare, out),
             Verdict::Wait if self.queue.len() >= self.config.waiting_max => {

@@ -101,6 +101,7 @@ impl Participant {
     pub(super) fn advanced<U>(&mut self, now: Time, ledger: &Ledger<U>, out: &mut Outbox<Effect>) {
         self.floors.advancing = false;
         self.floors.wanted = Timestamp::default();
+        self.know_the_floor(now, ledger);
         for asker in core::mem::take(&mut self.floors.askers) {
             self.reply(asker, ReplyBody::Floor { floor: ledger.floor() }, out);
         }
@@ -124,8 +125,16 @@ impl Participant {
         }
     }
 
+    /// Whoever raised the floor had a clock that was this far: a leader whose wall clock has gone back goes on from there.
+    pub(super) fn know_the_floor<U>(&mut self, now: Time, ledger: &Ledger<U>) {
+        if ledger.floor() > Timestamp::default() {
+            let reached = ledger.floor().plus_millis(self.config.floor_lag.as_millis() as u64);
+            self.clock.catch_up(now, reached);
+        }
+    }
+
     /// What is older than this is late for good.
     fn horizon(&self, now: Time) -> Timestamp {
-        self.clock.wall(now).minus_millis(self.config.floor_lag.as_millis() as u64)
+        self.clock.reading(now).minus_millis(self.config.floor_lag.as_millis() as u64)
     }
 }

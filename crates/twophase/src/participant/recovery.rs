@@ -101,8 +101,8 @@ impl Participant {
                 }
             }
             Finding::Committed(_) => self.conclude(ledger, id, Decision::Commit, out),
-            Finding::Aborted(_) | Finding::Absent => self.conclude(ledger, id, Decision::Abort, out),
-            Finding::Forgotten => {
+            Finding::Aborted(_) | Finding::Absent(_) => self.conclude(ledger, id, Decision::Abort, out),
+            Finding::Forgotten(_) => {
                 base::mark!("forgotten_and_prepared_here");
                 self.conclude(ledger, id, Decision::Abort, out);
             }

@@ -128,7 +128,7 @@ fn a_stale_vote_after_forgotten(world: &mut World) {
         move |sent: &Sent| {
             let Sent::Reply(Party::Gateway(_), reply) = sent else { return false };
             reply.from == shard(group)
-                && matches!(reply.body, ReplyBody::Status { finding: Finding::Forgotten, .. })
+                && matches!(reply.body, ReplyBody::Status { finding: Finding::Forgotten(_), .. })
         }
     };
     world.hold(forgotten(2));
@@ -420,4 +420,46 @@ fn nobody_waits_in_a_circle() {
     }
     holds(crossed);
     assert!(told_by(crossed, |_| {}, Bugs { older_waits_too: true, ..Bugs::default() }).is_some());
+}
+
+/// All wall clocks go back by an hour, gateways and leaders start anew; one shard has never heard of a transaction.
+#[test]
+fn a_clock_that_goes_back_stops_nobody() {
+    fn goes_back(world: &mut World) {
+        world.begin(1, BTreeMap::from([(shard(1), append("x", 1)), (shard(2), append("y", 1))]));
+        world.run(ms(500));
+        assert!(world.shards[&shard(1)].ledger.floor().0 > 0);
+        world.wall_at_start -= 3_600_000;
+        for group in [1, 2, 3].map(shard) {
+            world.lose_leader(group, false);
+        }
+        world.run(ms(500));
+        for node in [1, 2].map(NodeId) {
+            world.kill_gateway(node);
+            world.start_gateway(node);
+        }
+        world.run(ms(500));
+        for shards in [[1, 2], [2, 3], [1, 3]] {
+            let client = world.begin(
+                2,
+                shards
+                    .into_iter()
+                    .map(|n| {
+                        (
+                            shard(n),
+                            append(
+                                &format!("z{}", shards[0] * shards[1]),
+                                u64::from(100 * shards[0] + 10 * shards[1] + n),
+                            ),
+                        )
+                    })
+                    .collect(),
+            );
+            world.run(ms(100));
+            assert!(matches!(world.outcome(client), Some(Outcome::Done(_))), "{:?}", world.outcome(client));
+            world.run(ms(500));
+        }
+    }
+    // Values are appended once: each shard has its own.
+    holds_with(goes_back, forgetful);
 }

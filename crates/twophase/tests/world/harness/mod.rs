@@ -83,6 +83,8 @@ pub struct World {
     pub broken: Option<String>,
     /// What is broken is told, not panicked about.
     pub tolerant: bool,
+    /// What wall clocks would have shown at the beginning.
+    pub wall_at_start: u64,
     /// Everything that was sent and not lost, in order.
     pub sent: Vec<(Time, Sent)>,
     /// Shards that no message reaches or leaves.
@@ -122,6 +124,7 @@ impl World {
             steps: 0,
             broken: None,
             tolerant: false,
+            wall_at_start: 1_000_000_000,
             sent: Vec::new(),
             cut: BTreeSet::new(),
             filters: Vec::new(),
@@ -141,7 +144,8 @@ impl World {
 
     /// The wall clock of a node or shard: each is off by a little.
     pub fn wall(&self, of: u32) -> UnixMillis {
-        UnixMillis(1_000_000 + self.now.as_nanos() / 1_000_000 + u64::from(of) * 7)
+        let clock = self.wall_at_start + self.now.as_nanos() / 1_000_000;
+        UnixMillis(clock + u64::from(of) * 7)
     }
 
     pub fn fail(&mut self, what: String) {
@@ -167,6 +171,10 @@ impl World {
         self.gateways.insert(node, Gateway::new(config));
         let wall = self.wall(node.0);
         self.step_gateway(node, Input::Wall(wall));
+        let groups: Vec<GroupId> = self.shards.keys().copied().collect();
+        for group in groups {
+            self.step_gateway(node, Input::Greet(group));
+        }
     }
 
     /// Its clients never hear of what they wait for.

@@ -32,7 +32,11 @@ const fn admin_of_cluster(id: u16, name: &'static str, arity: i32) -> Spec {
 
 /// What is done by hand in a Redis Cluster and by itself here: it is refused, and the error says what to do.
 const fn by_hand(id: u16, name: &'static str, arity: i32, since: &'static str) -> Spec {
-    node(id, name, arity, Group::Cluster).flags(&[F::ADMIN, F::STALE, F::NO_ASYNC_LOADING]).docs(
+    by_hand_with(id, name, arity, since, F::NO_ASYNC_LOADING)
+}
+
+const fn by_hand_with(id: u16, name: &'static str, arity: i32, since: &'static str, flag: F) -> Spec {
+    node(id, name, arity, Group::Cluster).flags(&[F::ADMIN, F::STALE, flag]).docs(
         since,
         "O(1)",
         "Refused: nodes, slots and copies find their places by themselves.",
@@ -204,7 +208,7 @@ const CLUSTER: &[Spec] = &[
         .tips(VARYING),
     by_hand(884, "cluster|addslots", -3, "3.0.0"),
     by_hand(885, "cluster|addslotsrange", -4, "7.0.0"),
-    by_hand(886, "cluster|bumpepoch", 2, "3.0.0"),
+    by_hand(886, "cluster|bumpepoch", 2, "3.0.0").tips(VARYING),
     by_hand(887, "cluster|delslots", -3, "3.0.0"),
     by_hand(888, "cluster|delslotsrange", -4, "7.0.0"),
     by_hand(889, "cluster|failover", -2, "3.0.0"),
@@ -212,7 +216,7 @@ const CLUSTER: &[Spec] = &[
     by_hand(891, "cluster|forget", 3, "3.0.0"),
     by_hand(892, "cluster|meet", -4, "3.0.0"),
     by_hand(893, "cluster|replicate", 3, "3.0.0"),
-    by_hand(894, "cluster|reset", -2, "3.0.0"),
+    by_hand_with(894, "cluster|reset", -2, "3.0.0", F::NOSCRIPT),
     by_hand(895, "cluster|saveconfig", 2, "3.0.0"),
     by_hand(896, "cluster|set-config-epoch", 3, "3.0.0"),
     by_hand(897, "cluster|setslot", -4, "3.0.0"),

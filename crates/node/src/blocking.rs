@@ -56,7 +56,7 @@ struct Command {
 
 impl Command {
     /// The operation that gives back what this reply says was taken, if anything would be lost otherwise.
-    fn giving_back(&self, reply: &[u8]) -> Option<Bytes> {
+    fn giving_back(&self, token: WaitToken, reply: &[u8]) -> Option<Bytes> {
         let words: Words<'_> = self.words.iter().map(|word| &word[..]).collect();
         let back = command::blocking::give_back(self.spec, &words, reply)?;
         let back: Words<'_> = back.iter().map(|word| &word[..]).collect();
@@ -64,7 +64,8 @@ impl Command {
         let invocation =
             Invocation { spec, database: self.database, target: None, protocol: self.protocol, words: back };
         let mut op = Vec::new();
-        encode_op(&mut op, &Op::Command(invocation));
+        // What was taken needs no more memory than before, and must not be lost where that is short.
+        encode_op(&mut op, &Op::Offered { token, invocation });
         Some(op.into())
     }
 
@@ -320,7 +321,8 @@ impl Node {
     fn put_back(&mut self, id: u64, reply: &[u8]) {
         let Some(command) = self.blocked.commands.get(&id) else { return };
         let (group, name) = (command.group, command.spec.name);
-        let Some(op) = command.giving_back(reply) else { return };
+        let token = WaitToken { session: self.hub.session, id };
+        let Some(op) = command.giving_back(token, reply) else { return };
         self.hub.note(Level::Info, format!("what '{name}' had taken for a client that has gone is put back"));
         self.forward(group, Waiter::Nobody, Work::Write(op));
     }

@@ -6,6 +6,7 @@ use crate::blocking::NOTHING;
 use crate::disk::DiskQueue;
 use crate::hub::{Verdict, Waiter, Work};
 use crate::lanes::{self, Lane};
+use crate::memory::Memory;
 use crate::node::{Copy, Node};
 use crate::op::{Invocation, Op, Words, encode_invocation, encode_op};
 use crate::replica::Replica;
@@ -423,6 +424,8 @@ impl Node {
                 self.hub.tell(group, waiter, Verdict::Refused(DiskQueue::full_error()));
             } else if matches!(op, Op::Command(invocation) if replica.comes_behind(invocation)) {
                 self.hub.tell(group, waiter, Verdict::Done(Bytes::from_static(NOTHING)));
+            } else if self.hub.memory.is_limited() && !replica.has_room(&mut self.hub, op) {
+                self.hub.tell(group, waiter, Verdict::Refused(Memory::full_error()));
             } else {
                 replica.write(&mut self.hub, waiter, op);
             }

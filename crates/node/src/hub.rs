@@ -5,6 +5,7 @@ use crate::api::{Config, Effect, Level};
 use crate::clients::{Clients, Ticket};
 use crate::disk::DiskQueue;
 use crate::machine::WallClock;
+use crate::memory::Memory;
 use crate::overview::Counters;
 use crate::wire::{Answer, ChunkName, PeerMessage, Reply};
 use base::codec::{Encode, Encoder};
@@ -180,6 +181,8 @@ pub struct Hub {
     pub listening: base::database::EventClasses,
     /// Which encodings OBJECT ENCODING tells of.
     pub encodings: keyspace::Encodings,
+    /// What the copies on this node hold in memory, and may.
+    pub memory: Memory,
     /// Blocking commands of this node's clients that a leader on this node offers to.
     pub offers: Vec<u64>,
     /// What is counted.
@@ -213,6 +216,7 @@ impl Hub {
             events: Vec::new(),
             listening: base::database::EventClasses::default(),
             encodings: keyspace::Encodings::default(),
+            memory: Memory::default(),
             offers: Vec::new(),
             counters: Counters::default(),
             clock_off: false,

@@ -43,6 +43,8 @@ pub mod look;
 pub mod machine;
 /// From meta's wishes to a group's membership and leader.
 pub mod members;
+/// What the copies on a node may hold.
+pub mod memory;
 /// What every node knows: members, placement, databases, settings.
 pub mod meta;
 /// Composition and dispatch.

@@ -55,6 +55,7 @@ impl Node {
                 access_denied: self.access_log.counts(),
                 ..self.hub.counters.clone()
             },
+            memory: self.hub.memory.limits,
             machine: self.machine_facts.clone(),
             log_bytes: self.disk.log_bytes,
             mirrors_degraded: self.disk.degraded.clone(),

@@ -274,6 +274,7 @@ impl Node {
             (0..count).map(|index| meta.database(base::DatabaseIndex(index)).map(|(id, _)| id)).collect();
         let listening = meta.events();
         let encodings = crate::views::config::encodings::of(meta);
+        let memory = crate::views::config::memory::of(meta);
         let removed = meta.is_removed(self.hub.me);
         let moved = addresses != self.view.addresses;
         let shards: Vec<GroupId> = slots.groups().into_iter().collect();
@@ -282,6 +283,7 @@ impl Node {
         }
         self.hub.listening = listening;
         self.hub.encodings = encodings;
+        self.hub.memory.limits = memory;
         for replica in self.replicas.iter_mut().filter_map(Copy::live) {
             if let Some(keyspace) = replica.machine.keyspace_mut() {
                 keyspace.set_encodings(encodings);
@@ -290,6 +292,7 @@ impl Node {
         let users = std::mem::replace(&mut self.view.users, Users::unknown());
         self.view = View { as_of, known: true, slots, shards, databases, users, addresses };
         self.refresh_users();
+        self.measure_memory();
         if removed {
             self.hub.fatal(
                 "this node was removed from its cluster, or another one took its place: start it with an empty \
@@ -408,6 +411,7 @@ impl Core for Node {
             self.tick();
         }
         self.expire();
+        self.measure_memory();
         for replica in self.replicas.iter().filter_map(Copy::as_live) {
             if replica.raft.deadline().is_some_and(|at| at <= self.hub.now) {
                 self.hub.dirty.push(replica.group);
@@ -423,6 +427,7 @@ impl Core for Node {
         loop {
             self.flush_lanes();
             self.flush_groups();
+            self.measure_memory();
             self.settle_all();
             for id in std::mem::take(&mut self.hub.offers) {
                 self.offered(id);

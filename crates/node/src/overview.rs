@@ -31,6 +31,8 @@ pub struct Overview {
     pub loading: bool,
     /// Counters of this node since its start.
     pub counters: Counters,
+    /// What the cluster's settings say about memory.
+    pub memory: crate::memory::Limits,
     /// What the driver measured last.
     pub machine: Machine,
     /// Bytes of the log on disk.

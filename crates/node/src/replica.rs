@@ -22,6 +22,9 @@ use raft::{Effect, Input, Raft, ReadRefusal};
 use std::collections::{BTreeMap, VecDeque};
 use storage::{Op as DiskOp, SnapshotRecord};
 
+/// Room in memory for what comes.
+mod room;
+
 /// A batch is proposed before the next flush once it is this large.
 const BATCH_BYTES: usize = 1 << 20;
 
@@ -50,6 +53,8 @@ pub struct Replica {
     batch: BatchWriter,
     batch_waiters: Vec<Waiter>,
     batch_reads: Vec<PlacedRead>,
+    /// What the batch may add to memory, about.
+    batch_growth: u64,
     inflight: VecDeque<Inflight>,
     reads: BTreeMap<Index, Vec<Read>>,
     rounds: BTreeMap<u64, Read>,
@@ -98,6 +103,7 @@ struct Inflight {
     since: Time,
     waiters: Vec<Waiter>,
     reads: Vec<PlacedRead>,
+    growth: u64,
 }
 
 /// A read that belongs behind so many of a batch's operations, and is answered there: what came behind it on its
@@ -123,6 +129,7 @@ impl Replica {
             batch: BatchWriter::default(),
             batch_waiters: Vec::new(),
             batch_reads: Vec::new(),
+            batch_growth: 0,
             inflight: VecDeque::new(),
             reads: BTreeMap::new(),
             rounds: BTreeMap::new(),
@@ -209,11 +216,13 @@ impl Replica {
         let batch = Bytes::from(self.batch.finish(time, hub.rng.next_u64()));
         let waiters = std::mem::take(&mut self.batch_waiters);
         let reads = std::mem::take(&mut self.batch_reads);
+        let growth = std::mem::take(&mut self.batch_growth);
         match self.raft.propose(batch.clone()) {
             Ok(index) => {
                 hub.counters.proposals += 1;
                 let term = self.raft.term();
-                self.inflight.push_back(Inflight { index, term, time, since: hub.now, waiters, reads });
+                let since = hub.now;
+                self.inflight.push_back(Inflight { index, term, time, since, waiters, reads, growth });
             }
             Err(_) => self.hand_back(hub, &batch, waiters, reads),
         }
@@ -568,6 +577,7 @@ impl Replica {
         self.stop_serving(hub);
         if !self.batch.is_empty() {
             let batch = self.batch.finish(self.last_time, 0);
+            self.batch_growth = 0;
             let (waiters, reads) =
                 (std::mem::take(&mut self.batch_waiters), std::mem::take(&mut self.batch_reads));
             self.hand_back(hub, &batch, waiters, reads);

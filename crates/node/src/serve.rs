@@ -7,6 +7,7 @@
 use crate::blocking::NOTHING;
 use crate::disk::DiskQueue;
 use crate::hub::{Hub, Verdict, Waiter};
+use crate::memory::Memory;
 use crate::op::{Op, Provenance, decode_op};
 use crate::replica::Replica;
 use crate::wire::{Ask, Request};
@@ -107,6 +108,19 @@ impl Replica {
         }
     }
 
+    /// What is answered to a write that has no place in the log.
+    fn turned_away(&mut self, hub: &mut Hub, op: &[u8]) -> Option<Verdict> {
+        if self.waitlist.is_empty() && !hub.memory.is_limited() {
+            return None;
+        }
+        let op = decode_op(&mut &op[..]).ok()?;
+        if matches!(&op, Op::Command(invocation) if self.comes_behind(invocation)) {
+            // It waits at its gateway for an offer.
+            return Some(Verdict::Done(Bytes::from_static(NOTHING)));
+        }
+        (hub.memory.is_limited() && !self.has_room(hub, &op)).then(|| Verdict::Refused(Memory::full_error()))
+    }
+
     fn serve_next(&mut self, hub: &mut Hub, request: Request) {
         let Request { session, id, floor, ask, .. } = request;
         let waiter = Waiter::Remote { session, id };
@@ -132,12 +146,7 @@ impl Replica {
                     hub.tell(self.group, waiter, Verdict::Gap);
                     return;
                 }
-                if !self.waitlist.is_empty()
-                    && let Ok(Op::Command(invocation)) = decode_op(&mut &op[..])
-                    && self.comes_behind(&invocation)
-                {
-                    // It waits at its gateway for an offer.
-                    let verdict = Verdict::Done(Bytes::from_static(NOTHING));
+                if let Some(verdict) = self.turned_away(hub, &op) {
                     if let Some(served) = self.served.get_mut(&session.node) {
                         served.refused.insert(sequence, verdict.clone());
                     }

@@ -7,6 +7,7 @@
 use crate::clients::Ticket;
 use crate::gateway::{RouteError, WRITE_BYTES_MAX};
 use crate::hub::Waiter;
+use crate::memory::{Memory, OUT_OF_MEMORY};
 use crate::node::Node;
 use crate::op::{Invocation, Op, Transaction, Watched, Words, encode_op};
 use crate::users::Denied;
@@ -152,10 +153,14 @@ impl Node {
     /// Takes a command between MULTI and EXEC.
     pub(crate) fn gather(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {
         let alone = self.view.shards.len() == 1;
+        // As in Redis, whatever it is: gathering takes memory. What this node can't know, EXEC finds out.
+        let full = self.hub.memory.is_full();
         let Some(client) = self.hub.clients.get(slot) else { return };
         let Some(gathered) = &mut client.transaction.commands else { return };
         let bytes: usize = words.iter().map(|word| word.len()).sum();
-        let error = if spec.flags.has(command::Flags::NO_MULTI) {
+        let error = if full {
+            Some(OUT_OF_MEMORY.to_string())
+        } else if spec.flags.has(command::Flags::NO_MULTI) {
             Some("ERR Command not allowed inside a transaction".to_string())
         } else if gathered.commands.len() >= COMMANDS_MAX || gathered.bytes + bytes > WRITE_BYTES_MAX {
             Some(format!(
@@ -348,6 +353,9 @@ impl Node {
         let Some(executing) = client.transaction.executing.take() else { return };
         let reply = match outcome {
             Ok(outcome) => self.assemble(ticket.slot(), &executing, &outcome),
+            Err(error) if error == Memory::full_error() => {
+                format!("-EXECABORT Transaction discarded because of: {OUT_OF_MEMORY}\r\n").into_bytes()
+            }
             Err(error) => error.to_vec(),
         };
         self.hub.clients.answer(ticket, &reply);

@@ -13,6 +13,8 @@ use resp::request::BULK_BYTES_MAX;
 
 /// The limits by which encodings are called.
 pub mod encodings;
+/// What the copies on a node may hold.
+pub mod memory;
 
 /// What was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,9 +44,9 @@ pub enum ConfigChange {
     AclLogLength(usize),
     /// `notify-keyspace-events`, of the cluster.
     Events(EventClasses),
-    /// A limit of OBJECT ENCODING, of the cluster.
-    Encoding {
-        /// Its name in Redis 7.
+    /// A setting of the cluster that meta keeps under the name that it has in Redis 7: a limit of OBJECT ENCODING, or one of memory.
+    Shared {
+        /// The name.
         key: &'static str,
         /// As it is kept.
         value: String,
@@ -62,7 +64,7 @@ impl ConfigChange {
                 key: setting::NOTIFY_KEYSPACE_EVENTS.to_string(),
                 value: classes.to_string(),
             }),
-            Self::Encoding { key, value } => {
+            Self::Shared { key, value } => {
                 Some(MetaCommand::Set { key: key.to_string(), value: value.clone() })
             }
             Self::Password(Some(digest)) => Some(MetaCommand::Set { key, value: digest.to_string() }),
@@ -79,7 +81,7 @@ impl ConfigChange {
             Self::PipelineOrderStrict(strict) => config.pipeline_order_strict = strict,
             Self::ProtectedMode(on) => config.protected_mode = on,
             Self::AclLogLength(count) => config.acl_log_length_max = count,
-            Self::Password(_) | Self::Events(_) | Self::Encoding { .. } => {}
+            Self::Password(_) | Self::Events(_) | Self::Shared { .. } => {}
         }
     }
 }
@@ -108,7 +110,7 @@ const fn settable(name: &'static str, value: Show, set: Read) -> Parameter {
 }
 
 /// Durations are in milliseconds, sizes in bytes.
-const PARAMETERS: [Parameter; 28] = [
+const PARAMETERS: [Parameter; 27] = [
     fixed("acl-pubsub-default", |_, _| "resetchannels".to_string()),
     settable(
         "acllog-max-len",
@@ -131,8 +133,7 @@ const PARAMETERS: [Parameter; 28] = [
         |config, _| config.clients_max.to_string(),
         |value| integer(value, 1, u32::MAX.into()).map(|count| ConfigChange::ClientsMax(count as usize)),
     ),
-    fixed("maxmemory", |_, _| "0".to_string()),
-    fixed("maxmemory-policy", |_, _| "noeviction".to_string()),
+    fixed("maxmemory-clients", |_, _| "0".to_string()),
     settable(
         setting::NOTIFY_KEYSPACE_EVENTS,
         |_, meta| meta.events().to_string(),
@@ -242,14 +243,14 @@ fn parse_set(arguments: &[&[u8]], config: &Config, meta: &Meta) -> Result<Vec<Co
     let mut seen: Vec<&str> = Vec::new();
     let mut changes = Vec::new();
     for [name, value] in pairs {
-        if let Some(limit) = encodings::find(name) {
-            let text = std::str::from_utf8(value).map_err(|_| "argument must be a text in UTF-8".to_string());
-            match text.and_then(|text| limit.parse(text)) {
-                _ if seen.contains(&limit.key) => return Err(failed(limit.key, "duplicate parameter")),
-                Ok(value) => changes.push(ConfigChange::Encoding { key: limit.key, value }),
-                Err(why) => return Err(failed(limit.key, &why)),
+        let text = std::str::from_utf8(value).map_err(|_| "argument must be a text in UTF-8".to_string());
+        if let Some((key, read)) = shared(name, text) {
+            match read {
+                _ if seen.contains(&key) => return Err(failed(key, "duplicate parameter")),
+                Ok(value) => changes.push(ConfigChange::Shared { key, value }),
+                Err(why) => return Err(failed(key, &why)),
             }
-            seen.push(limit.key);
+            seen.push(key);
             continue;
         }
         let known = PARAMETERS.iter().find(|known| name.eq_ignore_ascii_case(known.name.as_bytes()));
@@ -275,6 +276,15 @@ fn parse_set(arguments: &[&[u8]], config: &Config, meta: &Meta) -> Result<Vec<Co
     Ok(changes)
 }
 
+/// The name under which meta keeps a setting, and the value as it is kept, or what is wrong with it.
+fn shared(name: &[u8], text: Result<&str, String>) -> Option<(&'static str, Result<String, String>)> {
+    if let Some(limit) = encodings::find(name) {
+        return Some((limit.key, text.and_then(|text| limit.parse(text))));
+    }
+    let limit = memory::find(name)?;
+    Some((limit.key, text.and_then(|text| limit.parse(text))))
+}
+
 fn failed(name: &str, why: &str) -> String {
     format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
 }
@@ -285,7 +295,10 @@ pub fn get<A: AsRef<[u8]>>(patterns: &[A], config: &Config, meta: &Meta) -> Vec<
     let wanted = |name: &str| patterns.iter().any(|pattern| command::glob::matches(pattern, name.as_bytes()));
     let found = PARAMETERS.iter().filter(|parameter| wanted(parameter.name));
     let found = found.map(|parameter| (parameter.name, (parameter.value)(config, meta)));
-    found.chain(encodings::show(meta).into_iter().filter(|(name, _)| wanted(name))).collect()
+    let shared = encodings::show(meta).into_iter().chain(memory::show(meta));
+    let mut found: Vec<_> = found.chain(shared.filter(|(name, _)| wanted(name))).collect();
+    found.sort_unstable();
+    found
 }
 
 /// Writes the answer to CONFIG GET.
@@ -305,7 +318,7 @@ pub fn help(reply: &mut Writer<'_>) {
         "GET <pattern> [<pattern> ...]",
         "    Return parameters matching the glob-like patterns and their values.",
         "SET <directive> <value> [<directive> <value> ...]",
-        "    Set the configuration directives; requirepass on all nodes, others on this one.",
+        "    Set the configuration directives; those of data and users on all nodes, others on this one.",
         "RESETSTAT",
         "    Reset the statistics reported by the INFO command.",
         "REWRITE",

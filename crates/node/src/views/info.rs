@@ -105,14 +105,16 @@ fn clients(fields: &mut Fields, overview: &Overview, config: &Config) {
     fields.field("maxclients", config.clients_max);
 }
 
-/// `used_memory` is what the data takes, by account, since that is what a limit would be held against; the whole
+/// `used_memory` is what the data takes, by account, since that is what `maxmemory` is held against; the whole
 /// process is `used_memory_rss`.
 fn memory(fields: &mut Fields, overview: &Overview, _: &Config) {
     fields.size("used_memory", keyspace_bytes(overview));
     fields.size("used_memory_rss", overview.machine.memory_bytes);
     fields.size("total_system_memory", overview.machine.memory_total_bytes);
-    fields.size("maxmemory", 0);
-    fields.field("maxmemory_policy", "noeviction");
+    fields.size("maxmemory", overview.memory.bytes);
+    fields.field("maxmemory_policy", overview.memory.policy.name());
+    // All that `used_memory` counts.
+    fields.field("mem_not_counted_for_evict", 0);
 }
 
 /// The log is an append-only file that is always fsynced: tools that look whether data is kept find it so. There are no

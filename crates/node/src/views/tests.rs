@@ -76,6 +76,7 @@ fn overview() -> Overview {
             keyspace_hits: 6,
             ..Counters::default()
         },
+        memory: Default::default(),
         machine: Machine {
             memory_bytes: 3_500_000,
             memory_total_bytes: 8 << 30,
@@ -105,7 +106,7 @@ fn info_is_what_tools_parse() {
         # Clients|connected_clients:1|maxclients:10000||\
         # Memory|used_memory:2000|used_memory_human:1.95K|used_memory_rss:3500000|used_memory_rss_human:3.34M|\
         total_system_memory:8589934592|total_system_memory_human:8.00G|maxmemory:0|maxmemory_human:0B|\
-        maxmemory_policy:noeviction||\
+        maxmemory_policy:noeviction|mem_not_counted_for_evict:0||\
         # Persistence|loading:0|async_loading:0|rdb_bgsave_in_progress:0|aof_enabled:1|aof_rewrite_in_progress:0|\
         aof_last_write_status:ok|aof_current_size:4096||\
         # Stats|total_connections_received:5|total_commands_processed:70|total_net_input_bytes:0|\
@@ -310,11 +311,11 @@ fn config_get_gives_every_parameter_that_matches_once() {
     };
     assert_eq!(
         names(&["MAX*", "maxmemory", "save"]),
-        ["maxclients", "maxmemory", "maxmemory-policy", "save"]
+        ["maxclients", "maxmemory", "maxmemory-clients", "maxmemory-policy", "save"]
     );
     assert_eq!(names(&["nothing*"]), Vec::<&str>::new());
     let all = names(&["*"]);
-    assert!(all.is_sorted() && all.len() == 28);
+    assert!(all.is_sorted() && all.len() == 42);
     for (name, value) in [
         ("appendonly", "yes"),
         ("appendfsync", "always"),
@@ -370,6 +371,28 @@ fn config_set_changes_the_node_or_asks_meta() {
     assert_eq!(set(&["requirepass", &shown]), Ok(vec![ConfigChange::Password(meta.password())]));
     let unset = set(&["requirepass", ""]).expect("no password is a password").remove(0);
     assert_eq!(unset.for_meta(), Some(MetaCommand::Unset { key: setting::REQUIREPASS.to_string() }));
+}
+
+#[test]
+fn the_limits_of_memory_are_the_clusters_and_read_with_units() {
+    let (config, mut meta) = configured();
+    let shown = |meta: &Meta, name: &str| config::get(&[name], &config, meta).remove(0).1;
+    assert_eq!(shown(&meta, "maxmemory"), "0");
+    for (value, bytes) in
+        [("100mb", 104_857_600u64), ("1G", 1_000_000_000), ("2Kb", 2048), ("7b", 7), ("9", 9)]
+    {
+        let changes = set(&["MaxMemory", value]).expect("a size");
+        let command = changes[0].for_meta().expect("it is the cluster's");
+        meta.apply(command);
+        assert_eq!(shown(&meta, "maxmemory"), bytes.to_string());
+        assert_eq!(config::memory::of(&meta).bytes, bytes);
+    }
+    for value in ["100xb", "-1", "50%", "1.5mb", "", "mb", "99999999999999gb"] {
+        let why = "argument must be a memory value";
+        let error = format!("ERR CONFIG SET failed (possibly related to argument 'maxmemory') - {why}");
+        assert_eq!(set(&["maxmemory", value]), Err(error), "{value}");
+    }
+    assert!(set(&["maxmemory-policy", "NOEVICTION"]).is_ok());
 }
 
 #[test]

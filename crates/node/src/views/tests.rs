@@ -315,7 +315,7 @@ fn config_get_gives_every_parameter_that_matches_once() {
     );
     assert_eq!(names(&["nothing*"]), Vec::<&str>::new());
     let all = names(&["*"]);
-    assert!(all.is_sorted() && all.len() == 42);
+    assert!(all.is_sorted() && all.len() == 43);
     for (name, value) in [
         ("appendonly", "yes"),
         ("appendfsync", "always"),

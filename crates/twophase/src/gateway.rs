@@ -109,6 +109,25 @@ pub enum Limit {
     Bytes,
 }
 
+/// What a gateway has done since it started, for the statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Transactions begun, reads that take locks through the log among them.
+    pub begun: u64,
+    /// Of them: took effect.
+    pub committed: u64,
+    /// Of them: surely didn't.
+    pub not_executed: u64,
+    /// Of them: may have.
+    pub unknown: u64,
+    /// Tries after the first.
+    pub tried_again: u64,
+    /// Reads at one moment, by windows.
+    pub reads: u64,
+    /// Tries of such reads after the first.
+    pub read_again: u64,
+}
+
 /// A gateway.
 #[derive(Debug)]
 pub struct Gateway {
@@ -123,6 +142,7 @@ pub struct Gateway {
     read_tries: BTreeMap<ReadId, u64>,
     resolving: BTreeMap<TxId, Resolving>,
     alarms: BTreeSet<(Time, Alarm)>,
+    counters: Counters,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,7 +165,13 @@ impl Gateway {
             read_tries: BTreeMap::new(),
             resolving: BTreeMap::new(),
             alarms: BTreeSet::new(),
+            counters: Counters::default(),
         }
+    }
+
+    /// What it has done since it started.
+    pub fn counters(&self) -> Counters {
+        self.counters
     }
 
     /// How many transactions and reads its clients wait for.
@@ -205,7 +231,10 @@ impl Core for Gateway {
                 self.ask(group, RequestBody::AskFloor { wanted }, out);
             }
             Input::Begin { ticket, parts, deadline } => self.begin(now, ticket, parts, deadline, out),
-            Input::Read { ticket, parts, deadline } => self.begin_reading(now, ticket, parts, deadline, out),
+            Input::Read { ticket, parts, deadline } => {
+                self.counters.reads += 1;
+                self.begin_reading(now, ticket, parts, deadline, out);
+            }
             Input::Reply(Reply { from, body }) => match body {
                 ReplyBody::Status { id, round, finding } => self.status(now, from, id, round, finding, out),
                 ReplyBody::Refused { id, refusal } => self.refused(now, from, id, refusal, out),

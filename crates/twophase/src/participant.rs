@@ -6,7 +6,7 @@
 
 use crate::clock::HybridClock;
 use crate::config::ParticipantConfig;
-use crate::ids::{Participants, ReadId, TxId};
+use crate::ids::{Participants, TxId};
 use crate::ledger::{Finding, Ledger};
 use crate::locks::{LockTable, Locks, Mode};
 use crate::message::{Party, Refusal, Reply, ReplyBody, Request, RequestBody};
@@ -14,9 +14,10 @@ use crate::operation::{Decision, Operation, Prepare};
 use admission::Queue;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use base::{DatabaseId, Duration, GroupId, Outbox, Time, UnixMillis};
+use base::{DatabaseId, GroupId, Outbox, Time};
 use bytes::Bytes;
 use floor::Floors;
+pub use interface::{Counters, Effect, Input};
 use reads::Reads;
 use recovery::Held;
 
@@ -24,88 +25,12 @@ use recovery::Held;
 mod admission;
 /// The floor, and what is forgotten.
 mod floor;
+/// What a leader and its node say to each other.
+mod interface;
 /// Reads over several shards.
 mod reads;
 /// Locks whose gateway may have died.
 mod recovery;
-
-/// What can happen to a shard's leader.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// The wall clock, now.
-    Wall(UnixMillis),
-    /// This replica leads, and has applied everything that was committed before its term.
-    Lead,
-    /// It doesn't lead any more.
-    Follow,
-    /// Somebody asks.
-    Request(Request),
-    /// A participant that was asked answers.
-    Reply(Reply),
-    /// What was proposed with this token is applied; what the ledger answered.
-    Applied {
-        /// That of [`Effect::Propose`].
-        token: u64,
-        /// What [`Ledger::apply`] answered.
-        finding: Option<Finding>,
-    },
-    /// What was to be proposed with this token wasn't taken by the log.
-    NotProposed {
-        /// That of [`Effect::Propose`].
-        token: u64,
-    },
-    /// Everything that this leader had proposed before [`Effect::Barrier`] is applied.
-    Passed {
-        /// That of [`Effect::Barrier`].
-        token: u64,
-        /// Until when nobody else can lead; `None` without a lease.
-        lease_until: Option<Time>,
-    },
-}
-
-/// What a shard's leader asks of its node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Take this into the log, behind all that was proposed before; answer by [`Input::Applied`] or [`Input::NotProposed`].
-    Propose {
-        /// Grows with every one.
-        token: u64,
-        /// What.
-        operation: Operation,
-    },
-    /// Send this answer.
-    Reply {
-        /// To whom.
-        to: Party,
-        /// What.
-        reply: Reply,
-    },
-    /// Ask the leader of another shard.
-    Request {
-        /// Which shard.
-        to: GroupId,
-        /// What.
-        request: Request,
-    },
-    /// Say when everything that was proposed so far, of whatever kind, is applied: [`Input::Passed`].
-    Barrier {
-        /// Which one.
-        token: u64,
-    },
-    /// Answer this query now, from the applied state, and send it as [`ReplyBody::Served`].
-    Serve {
-        /// Who gets the answer.
-        to: Party,
-        /// The read.
-        read: ReadId,
-        /// The query.
-        query: Bytes,
-        /// For how long its locks hold from now on.
-        hold: Duration,
-    },
-    /// Locks were given back: commands that wait for some may look again.
-    Freed,
-}
 
 /// The leader of one shard, as far as transactions go; idle while it doesn't lead.
 #[derive(Debug)]
@@ -129,6 +54,7 @@ pub struct Participant {
     floors: Floors,
     /// Locks were given back since the last flush.
     freed: bool,
+    counters: Counters,
 }
 
 #[derive(Debug)]
@@ -157,6 +83,7 @@ impl Participant {
             alarms: BTreeSet::new(),
             floors: Floors::default(),
             freed: false,
+            counters: Counters::default(),
         }
     }
 
@@ -237,6 +164,11 @@ impl Participant {
     /// Until when reads over several shards may rest on this leader's word: before that, it must not hand its leadership over.
     pub fn windows_until(&self) -> Option<Time> {
         self.reads.open_until()
+    }
+
+    /// What it has done since it began to lead.
+    pub fn counters(&self) -> Counters {
+        self.counters
     }
 
     /// How many transactions and reads wait here for locks, for the statistics.
@@ -446,7 +378,8 @@ impl Participant {
         self.reply(to, ReplyBody::Status { id, round, finding }, out);
     }
 
-    fn refuse(&self, to: Party, id: TxId, refusal: Refusal, out: &mut Outbox<Effect>) {
+    fn refuse(&mut self, to: Party, id: TxId, refusal: Refusal, out: &mut Outbox<Effect>) {
+        self.counters.refused += 1;
         self.reply(to, ReplyBody::Refused { id, refusal }, out);
     }
 

@@ -121,6 +121,7 @@ impl Gateway {
             base::mark!("a_read_takes_locks_through_the_log");
             return self.begin(now, ticket, parts, deadline, out);
         }
+        self.counters.read_again += 1;
         self.begin_reading(now, ticket, parts, deadline, out);
         if let Some(reading) = self.readings.get_mut(&ticket) {
             reading.tries = tries + 1;

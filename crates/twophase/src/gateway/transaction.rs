@@ -54,6 +54,7 @@ impl Gateway {
         let Some(participants) = Participants::new(parts.keys().copied()) else {
             return out.push(Effect::Done { ticket, outcome: Outcome::Done(BTreeMap::new()) });
         };
+        self.counters.begun += 1;
         let id = self.next_id(now);
         let transaction = Transaction {
             id,
@@ -86,6 +87,7 @@ impl Gateway {
             return self.finish(ticket, outcome, out);
         }
         if transaction.rests {
+            self.counters.tried_again += 1;
             let id = self.next_id(now);
             self.tries.insert(id, ticket);
             let Some(transaction) = self.transactions.get_mut(&ticket) else { return };
@@ -282,6 +284,13 @@ impl Gateway {
     fn finish(&mut self, ticket: u64, outcome: Outcome, out: &mut Outbox<Effect>) {
         if let Some(transaction) = self.transactions.remove(&ticket) {
             self.tries.remove(&transaction.id);
+            match outcome {
+                Outcome::Done(_) => self.counters.committed += 1,
+                Outcome::Unknown => self.counters.unknown += 1,
+                Outcome::Changed | Outcome::Refused(_) | Outcome::TryAgain | Outcome::TooLarge(_) => {
+                    self.counters.not_executed += 1;
+                }
+            }
             out.push(Effect::Done { ticket, outcome });
         }
     }

@@ -100,7 +100,10 @@ impl Participant {
             Verdict::Wait if self.queue.len() >= self.config.waiting_max => {
                 self.refuse(from, id, Refusal::Busy, out);
             }
-            Verdict::Wait => self.queue.push(prepare, from, now + self.config.wait_max),
+            Verdict::Wait => {
+                self.counters.waited += 1;
+                self.queue.push(prepare, from, now + self.config.wait_max);
+            }
             Verdict::Refuse(refusal) => self.refuse(from, id, refusal, out),
         }
     }
@@ -137,6 +140,7 @@ impl Participant {
 
     fn take_into_log(&mut self, from: Party, prepare: Prepare, out: &mut Outbox<Effect>) {
         let id = prepare.id;
+        self.counters.prepares += 1;
         self.preparing.insert(id, prepare.locks.clone());
         self.promised.insert(id, &prepare.locks);
         self.propose(UnderWay::Prepare { id, from }, Operation::Prepare(prepare), out);

@@ -176,6 +176,7 @@ impl Participant {
             }
             return;
         };
+        self.counters.reads += 1;
         self.reads.set(read, Stage::Open, until);
         if let Some(reading) = self.reads.reads.get(&read) {
             let (to, query, hold) = (reading.from, reading.query.clone(), until.since(now));

@@ -20,6 +20,7 @@ pub(super) struct Held {
     since: Time,
     /// When to ask next.
     next: Time,
+    is_asked: bool,
     /// Who has said that it was prepared there, too.
     prepared_at: BTreeSet<GroupId>,
     /// Who has said that it waits there.
@@ -29,7 +30,13 @@ pub(super) struct Held {
 impl Participant {
     pub(super) fn watch_over(&mut self, now: Time, id: TxId) {
         let next = now + self.config.ask_after;
-        let held = Held { since: now, next, prepared_at: BTreeSet::new(), waits_at: BTreeSet::new() };
+        let held = Held {
+            since: now,
+            next,
+            is_asked: false,
+            prepared_at: BTreeSet::new(),
+            waits_at: BTreeSet::new(),
+        };
         self.held.insert(id, held);
         self.alarms.insert((next, id));
     }
@@ -62,6 +69,8 @@ impl Participant {
             base::mark!("recovery_concludes_again");
             return self.conclude(ledger, id, Decision::Commit, out);
         }
+        self.counters.recoveries += u64::from(!held.is_asked);
+        held.is_asked = true;
         let prevents = now.since(held.since) >= prevent_after;
         let (prepared, waiting) = (held.prepared_at.clone(), core::mem::take(&mut held.waits_at));
         for other in others.into_iter().filter(|other| !prepared.contains(other)) {

@@ -23,6 +23,8 @@ fn a_committed_transaction_costs_one_round_and_one_entry_for_each_shard() {
         assert_eq!(replies, shards as usize);
         assert_eq!(world.logged(|_| true), shards as usize);
         assert_eq!(world.logged(|operation| matches!(operation, Operation::Prepare(_))), shards as usize);
+        let counters = world.gateways[&base::NodeId(1)].counters();
+        assert_eq!((counters.begun, counters.committed, counters.tried_again), (1, 1, 0));
         // Afterwards one more for each, lazily, and nothing else until it is forgotten.
         world.run(ms(2_000));
         assert_eq!(world.logged(|operation| matches!(operation, Operation::Resolve { .. })), shards as usize);

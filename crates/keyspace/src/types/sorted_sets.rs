@@ -206,11 +206,19 @@ impl SortedSet for SortedSetValue {
     }
 
     fn count_below_lex(&self, bound: &[u8], inclusive: bool) -> usize {
-        let Some(first) = self.ranked.first() else { return 0 };
-        let key = first.key();
-        self.ranked.search(key, |found| {
-            found.key() == key && (found.member.bytes() < bound || inclusive && found.member.bytes() == bound)
-        })
+        let (Some(first), Some(last)) = (self.ranked.first(), self.ranked.last()) else { return 0 };
+        let is_before =
+            |found: &Ranked| found.member.bytes() < bound || inclusive && found.member.bytes() == bound;
+        if first.key() == last.key() {
+            return self.ranked.search(first.key(), is_before);
+        }
+        // Scores differ: as in Redis, members are looked at in their order as if they were sorted.
+        let (mut low, mut high) = (0, self.ranked.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.ranked.get(middle).is_some_and(is_before) { low = middle + 1 } else { high = middle }
+        }
+        low
     }
 
     fn walk(&self, rank: usize, direction: Direction, visit: &mut dyn FnMut(&[u8], f64) -> bool) {

@@ -21,8 +21,6 @@ const NAMES: &[&str] = &[
     "function|restore",
     "function|stats",
     "migrate",
-    "psync",
-    "replconf",
     "script",
     "script|debug",
     "script|exists",
@@ -30,7 +28,6 @@ const NAMES: &[&str] = &[
     "script|help",
     "script|kill",
     "script|load",
-    "sync",
     "waitaof",
 ];
 

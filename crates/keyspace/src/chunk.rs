@@ -93,13 +93,13 @@ impl Writer {
         budget_bytes: usize,
     ) -> Option<Cursor> {
         self.head(TAG_PART, database, record);
+        let (value, next) = collection.contents().part(cursor, budget_bytes);
         let (total, offset) = match collection {
             Collection::List(_) => (collection.contents().count() as u64, cursor.rank as u64),
-            _ => (0, 0),
+            _ => (u64::from(next.is_none()), 0),
         };
         self.bytes.extend_from_slice(&total.to_le_bytes());
         self.bytes.extend_from_slice(&offset.to_le_bytes());
-        let (value, next) = collection.contents().part(cursor, budget_bytes);
         rdb::write_typed(&mut self.bytes, &value);
         next
     }
@@ -152,10 +152,10 @@ pub(crate) enum Body<'a> {
     Part(Part, Value),
 }
 
-/// Where a part of a list belongs; of what is found otherwise, nothing is said.
+/// Where a part of a list belongs; what is found otherwise only says which part is the last.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part {
-    /// How many elements the list has.
+    /// How many elements a list has; 1 in the last part of anything else.
     pub(crate) total: u64,
     /// How many come before this part.
     pub(crate) offset: u64,

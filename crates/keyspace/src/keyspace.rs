@@ -122,6 +122,11 @@ impl Keyspace {
         self.stores.iter().flat_map(firsts).flatten().min()
     }
 
+    /// Whether some field of a hash expires.
+    pub fn has_expiring_fields(&self) -> bool {
+        self.stores.iter().any(|store| store.field_deadlines.len() > 0)
+    }
+
     /// Up to `limit` keys that have expired at `now`, or have fields that have, those of the earliest deadlines: what the
     /// leader proposes to remove.
     pub fn expired(&self, now: UnixMillis, limit: usize) -> Vec<(DatabaseId, Box<[u8]>)> {

@@ -28,6 +28,8 @@ mod chunk;
 mod deadlines;
 /// When a collection is called by the name of a compact encoding.
 mod encodings;
+/// The keys of a snapshot, from its chunks.
+mod gather;
 /// What was deleted at once and is freed little by little.
 mod graveyard;
 /// One database, and the few ways in which it changes.
@@ -51,6 +53,7 @@ mod tree;
 
 pub use crate::chunk::BadChunk;
 pub use crate::encodings::{Compact, Encodings};
+pub use crate::gather::{Found, Gatherer};
 pub use crate::keyspace::{Event, Keyspace};
 pub use crate::view::View;
 

@@ -37,13 +37,15 @@ pub use string::{STRING_BYTES_MAX, integer};
 pub use value::{ConsumerValue, GroupValue, HashField, StreamValue, Value};
 pub use write::{
     write_hash, write_list, write_set, write_sorted_set, write_stream, write_string_value, write_typed,
-    write_value,
+    write_value, write_value_for,
 };
 
 use crc::{CRC_64_REDIS, Crc, Digest, Table};
 
 /// The version that is written where nothing newer is needed.
 pub const VERSION: u16 = 11;
+/// The version that is written on demand, for Redis 7.0.
+pub const VERSION_REDIS_7_0: u16 = 10;
 /// The version that is written for hashes whose fields expire, and the newest that is read.
 pub const VERSION_FIELD_EXPIRY: u16 = 12;
 

@@ -108,6 +108,8 @@ pub struct Client {
     pub backlog: usize,
     /// Commands received.
     pub commands: u64,
+    /// What it has said in REPLCONF.
+    pub replica: ReplicaWishes,
     /// What it has on its way to EXEC.
     pub transaction: Gathering,
     output: Vec<u8>,
@@ -125,6 +127,19 @@ pub(crate) struct Captured {
     output: Vec<u8>,
     queue: VecDeque<Place>,
     reply_mode: ReplyMode,
+}
+
+/// What a client that asks for everything, as a replica does, can do and wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplicaWishes {
+    /// It finds the end of data whose length isn't announced.
+    pub finds_end: bool,
+    /// It wants no changes after the data.
+    pub data_only: bool,
+    /// It has a port: others shall find it there.
+    pub listens: bool,
+    /// The version of the file.
+    pub version: Option<u16>,
 }
 
 /// Which replies a client wants.
@@ -169,6 +184,7 @@ impl Client {
             reader,
             backlog: 0,
             commands: 0,
+            replica: ReplicaWishes::default(),
             transaction: Gathering::default(),
             output: Vec::new(),
             queue: VecDeque::new(),

@@ -4,6 +4,7 @@
 use crate::api::{ClientId, Effect};
 use crate::blocking::NOTHING;
 use crate::disk::DiskQueue;
+use crate::export::Export;
 use crate::hub::{Verdict, Waiter, Work};
 use crate::lanes::{self, Lane};
 use crate::memory::Memory;
@@ -485,6 +486,7 @@ impl Node {
             }
             Waiter::Blocked(id) => self.blocked.tried_at(id).unwrap_or(self.hub.now),
             Waiter::Scatter { job, .. } => self.jobs.get(&job).map_or(self.hub.now, Job::since),
+            Waiter::Export { job, .. } => self.exports.get(&job).map_or(self.hub.now, Export::since),
             Waiter::Join(_) | Waiter::Remote { .. } | Waiter::Nobody => self.hub.now,
         }
     }
@@ -521,6 +523,7 @@ impl Node {
             Waiter::Join(ticket) => self.join_decided(ticket, reply.ok()),
             Waiter::Meta(ticket) => self.meta_decided(ticket, reply),
             Waiter::Blocked(id) => self.blocked_tried(id, reply),
+            Waiter::Export { job, group } => self.export_bounded(job, group, reply),
             Waiter::Watch(ticket) => self.watch_seen(ticket, reply),
             Waiter::Exec(ticket) => self.executed(ticket, reply),
             Waiter::Remote { .. } | Waiter::Nobody => {}

@@ -69,6 +69,7 @@ impl Node {
         match self.hub.disk_reads.remove(&token) {
             Some(DiskRead::Piece { to, name }) => self.hub.send(to, &PeerMessage::Chunk { name, bytes }),
             Some(DiskRead::Load(group)) => self.loaded(group, token, bytes),
+            Some(DiskRead::Export(job)) => self.export_read(job, bytes),
             Some(DiskRead::Entries(group, first)) => {
                 if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
                     let entries = entries.unwrap_or_default();
@@ -146,6 +147,7 @@ impl Node {
         self.tend_lanes();
         self.tend_blocked();
         self.tend_broadcasts();
+        self.tend_exports();
         self.tend_loading();
         self.hub.disk.retry(now, &mut self.hub.out);
         self.tend_stopping();

@@ -34,6 +34,13 @@ pub enum Waiter {
     Watch(Ticket),
     /// A blocking command that is tried.
     Blocked(u64),
+    /// A file of all shards asks one of them how far it must reach.
+    Export {
+        /// Which file.
+        job: u64,
+        /// Which shard.
+        group: GroupId,
+    },
     /// A client whose transaction is carried out.
     Exec(Ticket),
     /// A request that this node, as a gateway, has sent to itself as a leader, or that came from another gateway.
@@ -130,6 +137,8 @@ pub enum DiskRead {
     Load(GroupId),
     /// A group looks for pieces of a snapshot that it has begun to fetch.
     Find(GroupId),
+    /// A file of all shards is made of a snapshot.
+    Export(u64),
     /// A group's leader needs old entries, from this one on.
     Entries(GroupId, Index),
 }

@@ -288,6 +288,7 @@ impl Replica {
         self.snapshot_bytes = record.chunks.iter().map(|chunk| chunk.bytes).sum();
         self.snapshot = record;
         self.snapshot_rotten = false;
+        self.snapshot_asked = false;
         self.mending = None;
     }
 

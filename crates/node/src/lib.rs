@@ -21,6 +21,8 @@ pub mod clients;
 pub mod disk;
 /// Keyspace events.
 mod events;
+/// All shards as one file.
+mod export;
 /// Pieces of a snapshot, from whoever has them.
 mod fetch;
 /// Where clients' commands come in and find their way.

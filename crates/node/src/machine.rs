@@ -188,9 +188,14 @@ impl Machine {
         }
     }
 
-    /// The version of each key, for WATCH, as little-endian numbers: the revision of its last change, 0 if it isn't there.
+    /// The version of each key, for WATCH, as little-endian numbers: the revision of its last change, 0 if it isn't there. Of no
+    /// key at all, for SYNC: the shard's, which nothing that was acknowledged lies beyond.
     fn versions(&mut self, invocation: &Invocation<'_>, now: UnixMillis, to: &mut Vec<u8>) {
         let State::Shard(keyspace) = &mut self.state else { return };
+        if invocation.words.len() == 1 {
+            to.extend_from_slice(&self.applied.0.to_le_bytes());
+            return;
+        }
         let view = keyspace.database(invocation.database, now);
         for key in &invocation.words[1..] {
             let revision = view.facts(key).map_or(0, |facts| facts.revision);

@@ -5,6 +5,7 @@ use crate::access::Users;
 use crate::api::{Config, Effect, Input, JoinRequest, Level, Machine as MachineFacts, PeerAddress};
 use crate::blocking::Blocked;
 use crate::broadcast::Broadcasts;
+use crate::export::Export;
 use crate::hub::Hub;
 use crate::joining::Decided;
 use crate::lanes::Lane;
@@ -43,6 +44,8 @@ pub struct Node {
     /// What was refused to whom.
     pub(crate) access_log: AccessLog,
     pub(crate) next_job: u64,
+    /// Files of all shards that are under way.
+    pub(crate) exports: BTreeMap<u64, Export>,
     /// Whether it has just started and doesn't know yet whether its shards serve.
     pub(crate) loading: bool,
     pub(crate) started: Time,
@@ -167,6 +170,7 @@ impl Node {
             blocked: Blocked::default(),
             access_log: AccessLog::default(),
             next_job: 0,
+            exports: BTreeMap::new(),
             loading: true,
             started: now,
             machine_facts: MachineFacts::default(),
@@ -421,6 +425,9 @@ impl Core for Node {
             if !lane.is_empty() {
                 self.lanes_dirty.insert(GroupId(at as u32));
             }
+        }
+        if !self.exports.is_empty() {
+            self.go_on_exporting();
         }
         // Applying frees clients to go on, what they then ask wants groups and lanes again, and so on until all is
         // quiet.

@@ -82,6 +82,8 @@ pub struct Replica {
     pub(crate) mending: Option<Fetch>,
     /// Whether pieces of it have rotted that nobody else has.
     pub(crate) snapshot_rotten: bool,
+    /// Whether somebody wants a snapshot that is newer than the present one.
+    pub(crate) snapshot_asked: bool,
     /// Whether a membership that was applied here had this copy in it.
     pub(crate) was_member: bool,
     /// When it last began to hand leadership to whom it is meant for.
@@ -146,6 +148,7 @@ impl Replica {
             snapshot_bytes: 0,
             mending: None,
             snapshot_rotten: false,
+            snapshot_asked: false,
             was_member: false,
             handed_at: Time::ZERO,
             rests_until: Time::ZERO,

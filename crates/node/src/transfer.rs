@@ -52,7 +52,9 @@ impl Replica {
         let blank = matches!(self.machine.state, State::Blank);
         // A log that is long with what isn't committed yet has nothing for another snapshot.
         let is_news = self.machine.applied > self.raft.snapshot_index();
-        let wanted = self.snapshot_rotten || (is_news && !busy && (long || (pinned && self.log_bytes > 0)));
+        let wanted = self.snapshot_rotten
+            || (is_news && self.snapshot_asked)
+            || (is_news && !busy && (long || (pinned && self.log_bytes > 0)));
         let due = self.taking.is_none() && self.install.is_none() && !blank && wanted;
         if due {
             self.forget_partial(hub);

@@ -35,6 +35,12 @@ pub enum Command {
     /// is named, and with 1 if it isn't complete: then it says why, and what to do.
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(Box<Import>),
+    /// Writes all keys of a cluster into a file that Redis reads, while the cluster serves.
+    ///
+    /// Every shard is in it as of one moment after the export began; until transactions over several shards exist, that isn't the
+    /// same moment for all. The file appears under its name only when it is whole and on the disk.
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export(Export),
     /// Prints the version, and what was built.
     Version,
 }
@@ -51,6 +57,11 @@ Examples:
   sihai import dump.rdb --addr 10.0.0.1:6379 --password-file secret --skip-existing
   sihai import --from redis://10.0.0.9:6379
   sihai import --from redis://10.0.0.9:6379/3 --into 0 --follow";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  sihai export dump.rdb
+  sihai export --addr 10.0.0.1:6379 --password-file secret --rdb-version 10 for-redis-7.0.rdb";
 
 /// What `sihai status` needs to know.
 #[derive(Args, Debug)]
@@ -123,4 +134,28 @@ pub struct Import {
     /// How many connections carry keys.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub connections: u8,
+}
+
+/// What `sihai export` needs to know.
+#[derive(Args, Debug)]
+pub struct Export {
+    /// The file to write.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// From which node: HOST:PORT. It must have a copy of every shard.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:6379", env = "SIHAI_ADDR")]
+    pub addr: String,
+    /// As which user.
+    #[arg(long, value_name = "USER", env = "SIHAI_USER")]
+    pub user: Option<String>,
+    /// The password, in a file; otherwise SIHAI_AUTH in the environment.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Who shall read it: 10, Redis 7.0 and later, without when consumers of streams last got something; 11, Redis 7.2 and later; 12,
+    /// Redis 7.4 and later, needed where fields of hashes expire. Sihai reads all of them.
+    #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u16).range(10..=12))]
+    pub rdb_version: u16,
+    /// Replaces the file if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
 }

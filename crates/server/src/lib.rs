@@ -3,7 +3,8 @@
 //! In the order of the journey: what a person asks for ([`cli`], [`config`]) becomes a running node ([`serve`]); its
 //! engine ([`engine`]) reads clients ([`client`], [`outgoing`]) and other nodes ([`peers`], [`visitors`], [`frame`],
 //! [`handshake`], [`join`]) and keeps what it is told on disk ([`disk`]); people and probes look at it ([`http`],
-//! [`status`]), and bring in what they had elsewhere ([`import`]).
+//! [`status`]), bring in what they had elsewhere ([`import`]) and take it out again
+//! ([`export`]).
 //!
 //! This is where clocks, sockets, files and threads live, and nothing else: what is right or wrong is decided in the
 //! cores, which the simulator runs as well.
@@ -26,6 +27,8 @@ pub mod connection;
 pub mod disk;
 /// One thread that owns a node and its sockets.
 pub mod engine;
+/// From a cluster into a file that Redis reads.
+pub mod export;
 /// How bytes between nodes are cut into messages.
 pub mod frame;
 /// How nodes make sure of each other.

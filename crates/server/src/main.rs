@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use server::cli::{Cli, Command};
-use server::{check, import, logging, serve, status};
+use server::{check, export, import, logging, serve, status};
 use std::process::ExitCode;
 
 /// The engine allocates for every key and every batch of replies: a tenth of its time with the system's allocator.
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
             Ok(import::Ending::Incomplete) => ExitCode::from(3),
             ended => finish(ended.map(|_| true)),
         },
+        Command::Export(arguments) => finish(export::run(&arguments).map(|()| true)),
         Command::Check(arguments) => finish(check::run(&arguments.dir)),
         Command::Version => {
             println!(

@@ -170,6 +170,59 @@ fn what_cannot_be_held_is_named_and_the_rest_is_taken() {
     assert!(said.out.contains("1 of 2 keys are in, 1 could NOT be read"), "{}", said.out);
 }
 
+/// All keys of a file, in order, with values whose members are in one order.
+fn keys_of(path: &str) -> Vec<Key> {
+    let mut reader = node::rdb::file::Reader::new();
+    reader.feed(&std::fs::read(path).expect("it was written"));
+    reader.finish();
+    let mut keys = Vec::new();
+    while let Some(item) = reader.next_item().expect("it is whole") {
+        if let node::rdb::file::Item::Key(mut key) = item {
+            key.value = server::import::sender::normal(key.value);
+            keys.push(key);
+        }
+    }
+    keys.sort_by(|a, b| (a.database, &a.key).cmp(&(b.database, &b.key)));
+    keys
+}
+
+#[test]
+fn what_was_imported_is_exported_again() {
+    let world = World::new("export");
+    let mut keys = mixed();
+    keys.retain(|key| key.key != b"over");
+    keys.extend((0..3000).map(|n| key(n % 3, &format!("k{n}"), string(&"v".repeat(n as usize)))));
+    let members = |count: usize| (0..count).map(|n| format!("member {n}").into_bytes()).collect::<Vec<_>>();
+    keys.push(key(1, "large set", Value::Set(members(30_000))));
+    keys.push(key(1, "large list", Value::List(members(30_000))));
+    let scored = members(30_000).into_iter().zip(0..).map(|(member, n)| (member, f64::from(n)));
+    keys.push(key(1, "large zset", Value::SortedSet(scored.collect())));
+    keys.push(key(1, "large string", Value::String(vec![b'x'; 3 << 20])));
+    let path = world.file("in.rdb", &file_of(&keys));
+    assert_eq!(world.import(&[&path]).code, Some(0));
+
+    let out = world.dir.at("out.rdb");
+    let too_old = run(&["export", "--addr", &world.address, &out]);
+    assert_eq!(too_old.code, Some(1));
+    assert!(too_old.err.contains("fields of hashes expire"), "{}", too_old.err);
+    assert!(!std::path::Path::new(&out).exists(), "no half file");
+    let said = run(&["export", "--addr", &world.address, "--rdb-version", "12", &out]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.starts_with("3,011 keys are in "), "{}", said.out);
+    assert_eq!(keys_of(&out), keys_of(&path));
+    let again = run(&["export", "--addr", &world.address, "--rdb-version", "12", &out]);
+    assert!(again.err.contains("exists already"), "{}", again.err);
+    world.call_in(3, &["DEL", "hash"]);
+    let older = run(&["export", "--addr", &world.address, "--rdb-version", "10", "--overwrite", &out]);
+    assert_eq!(older.code, Some(0), "{}", older.err);
+    assert!(std::fs::read(&out).expect("it is there").starts_with(b"REDIS0010"));
+    assert_eq!(keys_of(&out).len(), 3010);
+
+    // A replica is told that there is nothing to follow.
+    let refused = world.call(&["PSYNC", "?", "-1"]);
+    assert!(refused.error().is_some_and(|error| error.contains("no stream of changes")), "{refused:?}");
+}
+
 /// Answers as a Redis that sends `data` without knowing their length, then a change, and hangs up.
 fn origin(data: Vec<u8>, changes: &'static [u8]) -> (String, std::thread::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");

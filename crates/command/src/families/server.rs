@@ -69,6 +69,21 @@ pub(crate) const SPECS: &[Spec] = &[
         .category(Categories::CONNECTION)
         .docs("3.0.0", "O(1)", "Waits until the connection's writes are on so many other nodes.")
         .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
+    server(388, "sync", 1).flags(&[F::ADMIN, F::NOSCRIPT]).docs(
+        "1.0.0",
+        "O(N) for N keys",
+        "Sends all databases as one RDB file, and hangs up.",
+    ),
+    server(389, "psync", -3).flags(&[F::ADMIN, F::NOSCRIPT]).docs(
+        "2.8.0",
+        "O(N) for N keys",
+        "Sends all databases as one RDB file, and hangs up.",
+    ),
+    server(390, "replconf", -1).flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE]).docs(
+        "3.0.0",
+        "O(1)",
+        "Says what SYNC shall send.",
+    ),
     server(739, "lolwut", -1).flags(&[F::READONLY, F::FAST]).docs(
         "5.0.0",
         "O(1)",

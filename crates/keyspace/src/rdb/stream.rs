@@ -270,7 +270,7 @@ fn read_time(from: &mut &[u8]) -> Result<Option<UnixMillis>, BadValue> {
 ///
 /// # Panics
 /// If an entry is pending by a consumer that isn't there.
-pub fn write(to: &mut Vec<u8>, stream: &StreamValue) {
+pub fn write(to: &mut Vec<u8>, stream: &StreamValue, with_active: bool) {
     write_nodes(to, &stream.entries);
     write_number(to, stream.entries.len() as u64);
     write_id(to, stream.info.last_id);
@@ -279,7 +279,7 @@ pub fn write(to: &mut Vec<u8>, stream: &StreamValue) {
     write_number(to, stream.info.entries_added);
     write_number(to, stream.groups.len() as u64);
     for group in &stream.groups {
-        write_group(to, group);
+        write_group(to, group, with_active);
     }
 }
 
@@ -338,7 +338,7 @@ fn write_node(base: StreamId, entries: &[(StreamId, Vec<u8>)]) -> Vec<u8> {
     node.finish()
 }
 
-fn write_group(to: &mut Vec<u8>, group: &GroupValue) {
+fn write_group(to: &mut Vec<u8>, group: &GroupValue, with_active: bool) {
     write_string(to, &group.name);
     write_id(to, group.info.last_delivered);
     write_number(to, group.info.entries_read.unwrap_or(UNKNOWN));
@@ -357,7 +357,9 @@ fn write_group(to: &mut Vec<u8>, group: &GroupValue) {
     for consumer in &group.consumers {
         write_string(to, &consumer.name);
         to.extend_from_slice(&consumer.seen_at.0.to_le_bytes());
-        to.extend_from_slice(&consumer.active_at.map_or(UNKNOWN, |at| at.0).to_le_bytes());
+        if with_active {
+            to.extend_from_slice(&consumer.active_at.map_or(UNKNOWN, |at| at.0).to_le_bytes());
+        }
         let ids = owed.remove(consumer.name.as_slice()).unwrap_or_default();
         write_number(to, ids.len() as u64);
         ids.iter().for_each(|id| to.extend_from_slice(&id_bytes(*id)));

@@ -5,7 +5,7 @@ use super::listpack::Writer;
 use super::read::in_order;
 use super::string::{integer, write_number, write_string};
 use super::value::{HashField, StreamValue, Value};
-use super::{intset, stream, types};
+use super::{VERSION, intset, stream, types};
 use base::UnixMillis;
 
 /// Collections of up to so many members, whose members are of up to so many bytes, are packed: Redis's own defaults, so
@@ -39,6 +39,30 @@ pub fn write_value(to: &mut Vec<u8>, value: &Value) -> u8 {
         }
         Value::Stream(value) => write_stream(to, value),
     }
+}
+
+/// The same as a file of this version has it: before version 11, sets aren't packed and consumers of streams aren't known to
+/// have got something.
+pub fn write_value_for(version: u16, to: &mut Vec<u8>, value: &Value) -> u8 {
+    if version >= VERSION {
+        return write_value(to, value);
+    }
+    match value {
+        Value::Set(members) if !is_intset(members.iter().map(Vec::as_slice)) => {
+            write_number(to, members.len() as u64);
+            members.iter().for_each(|member| write_string(to, member));
+            types::SET
+        }
+        Value::Stream(value) => {
+            stream::write(to, value, false);
+            types::STREAM_2
+        }
+        value => write_value(to, value),
+    }
+}
+
+fn is_intset<'a>(members: impl ExactSizeIterator<Item = &'a [u8]>) -> bool {
+    members.len() <= INTEGERS_MAX && members.into_iter().all(|member| integer(member).is_some())
 }
 
 /// Appends a string with its type.
@@ -151,7 +175,7 @@ pub fn write_sorted_set<'a>(to: &mut Vec<u8>, members: impl Iterator<Item = (&'a
 /// # Panics
 /// If an entry is pending by a consumer that isn't there.
 pub fn write_stream(to: &mut Vec<u8>, value: &StreamValue) -> u8 {
-    stream::write(to, value);
+    stream::write(to, value, true);
     types::STREAM_3
 }
 

@@ -15,6 +15,8 @@ mod connection;
 mod operations;
 /// Channels: SUBSCRIBE, PUBLISH, PUBSUB.
 mod pubsub;
+/// REPLCONF: what SYNC shall send.
+mod replication;
 /// The node: INFO, CONFIG, TIME, MEMORY and the like.
 mod server;
 /// SIHAI: what Redis has no words for.
@@ -33,7 +35,7 @@ use resp::Writer;
 use std::borrow::Cow;
 
 /// Whether a command was taken, or why not: a whole error reply without its dash.
-type Answered = Result<(), Cow<'static, str>>;
+pub(crate) type Answered = Result<(), Cow<'static, str>>;
 
 impl Node {
     /// Whether a command must wait until all earlier ones of its connection are answered: it changes what they rest on,
@@ -47,6 +49,8 @@ impl Node {
                 | "acl|deluser"
                 | "sihai|remove"
                 | "wait"
+                | "sync"
+                | "psync"
                 | "exec"
                 | "watch"
                 | "subscribe"
@@ -77,6 +81,8 @@ impl Node {
             }
             "save" | "bgsave" | "bgrewriteaof" | "lastsave" | "role" | "replicaof" | "slaveof"
             | "failover" | "shutdown" | "module" | "pfselftest" => self.about_operations(slot, spec, words),
+            "sync" | "psync" => self.begin_export(slot, spec),
+            "replconf" => self.about_replication(slot, words),
             "object" | "xgroup" | "xinfo" => self.explain(slot, container),
             _ => self.about_connection(slot, spec, words),
         };

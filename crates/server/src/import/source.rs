@@ -65,6 +65,8 @@ pub struct Origin {
     pub database: Option<u64>,
     /// Whether the password was in the URL.
     pub told_password: bool,
+    /// Which version of file is asked for; only Sihai can be asked.
+    pub version: Option<u16>,
 }
 
 impl Origin {
@@ -100,7 +102,7 @@ impl Origin {
                 Some(decoded(user)?).filter(|user| !user.is_empty()).map(lossless).transpose()?;
             credentials.password = Some(decoded(password)?).filter(|password| !password.is_empty());
         }
-        Ok(Self { address, credentials, database, told_password })
+        Ok(Self { address, credentials, database, told_password, version: None })
     }
 
     /// Asks for all that there is; answers what gives it. `follow`: and for all that will change.
@@ -127,16 +129,27 @@ impl Origin {
         if !follow {
             connection.call(&[b"REPLCONF", b"rdb-only", b"1"]).map_err(broke)?;
         }
+        if let Some(version) = self.version {
+            let version = version.to_string();
+            let reply = connection.call(&[b"REPLCONF", b"rdb-version", version.as_bytes()]).map_err(broke)?;
+            if let Some(error) = reply.error() {
+                return Err(format!("{address} answers: {error}"));
+            }
+        }
         let mut request = Vec::new();
         crate::connection::push_command(&mut request, &[&b"PSYNC"[..], b"?", b"-1"]);
         connection.send(&request).map_err(broke)?;
         let line = first_line(&mut connection).map_err(broke)?;
         let Some(place) = line.strip_prefix("+FULLRESYNC ") else {
-            return Err(format!(
-                "{address} gives no copy of its data: {}. The user needs the right to PSYNC and REPLCONF, and managed \
-                 services often allow neither: then take a file from there",
-                line.trim_start_matches('-')
-            ));
+            let said = line.trim_start_matches('-');
+            let advice = match said.starts_with("NOPERM") || said.contains("unknown command") {
+                true => {
+                    ". The user needs the right to PSYNC and REPLCONF, and managed services often allow neither: then take \
+                     a file from there"
+                }
+                false => "",
+            };
+            return Err(format!("{address} gives no copy of its data: {said}{advice}"));
         };
         let offset = place.split(' ').nth(1).and_then(|offset| offset.parse().ok()).unwrap_or(0);
         let line = first_line(&mut connection).map_err(broke)?;

@@ -1,7 +1,7 @@
 //! Writing a file, an item at a time.
 
 use super::super::string::{write_number, write_string};
-use super::super::{CRC, VERSION, VERSION_FIELD_EXPIRY, Value, write_value};
+use super::super::{CRC, VERSION, VERSION_FIELD_EXPIRY, VERSION_REDIS_7_0, Value, write_value_for};
 use super::{Key, MAGIC, opcodes};
 use crc::{Digest, Table};
 
@@ -56,6 +56,16 @@ impl Writer {
         Self::of_version(VERSION_FIELD_EXPIRY)
     }
 
+    /// A file of this version, if such are written: [`VERSION_REDIS_7_0`], [`VERSION`] or [`VERSION_FIELD_EXPIRY`].
+    pub fn for_version(version: u16) -> Option<Self> {
+        (VERSION_REDIS_7_0..=VERSION_FIELD_EXPIRY).contains(&version).then(|| Self::of_version(version))
+    }
+
+    /// The file's version.
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
     fn of_version(version: u16) -> Self {
         let bytes = [&MAGIC[..], format!("{version:04}").as_bytes()].concat();
         Self { bytes, checksum: CRC.digest(), version, database: None }
@@ -102,7 +112,7 @@ impl Writer {
         let at = self.bytes.len();
         self.bytes.push(0);
         write_string(&mut self.bytes, &key.key);
-        self.bytes[at] = write_value(&mut self.bytes, &key.value);
+        self.bytes[at] = write_value_for(self.version, &mut self.bytes, &key.value);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod collections;
 mod faults;
+mod gather;
 mod model;
 mod order;
 mod types;

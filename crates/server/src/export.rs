@@ -84,7 +84,10 @@ fn write(copy: &mut Copy, to: &Path, progress: &mut Progress) -> Result<(u64, u6
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(error) => {
-                    return Err(format!("what came can't be read behind byte {}: {error}", reader.position()));
+                    return Err(format!(
+                        "what came can't be read behind byte {}: {error}",
+                        reader.position()
+                    ));
                 }
             }
         }

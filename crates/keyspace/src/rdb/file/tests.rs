@@ -218,6 +218,17 @@ fn files_are_written_as_the_format_says() {
 }
 
 #[test]
+fn a_file_for_redis_7_0_has_no_newer_types() {
+    let mut writer = Writer::for_version(10).expect("it is written");
+    let keys = [key(0, "s", set("a 1")), key(0, "i", set("1 2")), key(0, "l", list("a"))];
+    keys.iter().for_each(|key| writer.key(key).expect("no field expires"));
+    let bytes = writer.finish();
+    assert!(bytes.starts_with(b"REDIS0010\xfe\x00\x02\x01s\x02\x01a\xc0\x01\x0b\x01i"), "{}", hex(&bytes));
+    assert_eq!(read(&bytes, 3), Ok(keys.map(Item::Key).to_vec()));
+    assert!(Writer::for_version(9).is_none() && Writer::for_version(13).is_none());
+}
+
+#[test]
 fn fields_that_expire_take_a_newer_file() {
     let mut writer = Writer::with_field_expiry();
     let expiring = key(0, "h", hash("f=v@33318451200000"));

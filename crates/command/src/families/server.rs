@@ -50,62 +50,61 @@ const VARYING_BY_SHARD: &[&str] =
     &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 
 /// The family's part of the table.
-pub(crate) const SPECS: &[Spec] = &[
-    server(384, "info", -1)
-        .flags(&[F::LOADING, F::STALE])
-        .category(Categories::DANGEROUS)
-        .docs("1.0.0", "O(1)", "Describes the node and the cluster.")
-        .tips(VARYING_BY_SHARD),
-    server(385, "time", 1)
-        .flags(&[F::LOADING, F::STALE, F::FAST])
-        .docs("2.6.0", "O(1)", "Answers the node's Unix time in seconds and microseconds.")
-        .tips(VARYING),
-    server(386, "swapdb", 3)
-        .flags(&[F::WRITE, F::FAST])
-        .category(Categories::KEYSPACE)
-        .category(Categories::DANGEROUS)
-        .docs("4.0.0", "O(N) for N clients of either", "Exchanges two databases."),
-    node(387, "wait", 3, Group::Generic)
-        .category(Categories::CONNECTION)
-        .docs("3.0.0", "O(1)", "Waits until the connection's writes are on so many other nodes.")
-        .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
-    server(388, "sync", 1).flags(&[F::ADMIN, F::NOSCRIPT]).docs(
-        "1.0.0",
-        "O(N) for N keys",
-        "Sends all databases as one RDB file, and hangs up.",
-    ),
-    server(389, "psync", -3).flags(&[F::ADMIN, F::NOSCRIPT]).docs(
-        "2.8.0",
-        "O(N) for N keys",
-        "Sends all databases as one RDB file, and hangs up.",
-    ),
-    server(390, "replconf", -1).flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE]).docs(
-        "3.0.0",
-        "O(1)",
-        "Says what SYNC shall send.",
-    ),
-    server(739, "lolwut", -1).flags(&[F::READONLY, F::FAST]).docs(
-        "5.0.0",
-        "O(1)",
-        "Draws something, and says which release this is.",
-    ),
-    command(400, "command", -1)
-        .docs("2.8.13", "O(N) for N commands", "Describes commands.")
-        .tips(UNORDERED)
-        .has(COMMAND),
-    server(416, "config", -2)
-        .docs("2.0.0", "Depends on the subcommand.", "Reads and changes settings.")
-        .has(CONFIG),
-    server(432, "memory", -2)
-        .docs("4.0.0", "Depends on the subcommand.", "Answers where memory goes.")
-        .has(MEMORY),
-    server(496, "sihai", -2)
-        .docs("7.2.0", "Depends on the subcommand.", "What Redis has no words for.")
-        .has(SIHAI),
-    node(512, "cluster", -2, Group::Cluster)
-        .docs("3.0.0", "Depends on the subcommand.", "Describes nodes, shards and slots.")
-        .has(CLUSTER),
-];
+pub(crate) const SPECS: &[Spec] =
+    &[
+        server(384, "info", -1)
+            .flags(&[F::LOADING, F::STALE])
+            .category(Categories::DANGEROUS)
+            .docs("1.0.0", "O(1)", "Describes the node and the cluster.")
+            .tips(VARYING_BY_SHARD),
+        server(385, "time", 1)
+            .flags(&[F::LOADING, F::STALE, F::FAST])
+            .docs("2.6.0", "O(1)", "Answers the node's Unix time in seconds and microseconds.")
+            .tips(VARYING),
+        server(386, "swapdb", 3)
+            .flags(&[F::WRITE, F::FAST])
+            .category(Categories::KEYSPACE)
+            .category(Categories::DANGEROUS)
+            .docs("4.0.0", "O(N) for N clients of either", "Exchanges two databases."),
+        node(387, "wait", 3, Group::Generic)
+            .category(Categories::CONNECTION)
+            .docs("3.0.0", "O(1)", "Waits until the connection's writes are on so many other nodes.")
+            .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
+        server(388, "sync", 1).flags(&[F::ADMIN, F::NOSCRIPT, F::NO_ASYNC_LOADING, F::NO_MULTI]).docs(
+            "1.0.0",
+            "O(N) for N keys",
+            "Sends all databases as one RDB file, and hangs up.",
+        ),
+        server(389, "psync", -3).flags(&[F::ADMIN, F::NOSCRIPT, F::NO_ASYNC_LOADING, F::NO_MULTI]).docs(
+            "2.8.0",
+            "O(N) for N keys",
+            "Sends all databases as one RDB file, and hangs up.",
+        ),
+        server(390, "replconf", -1)
+            .flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE, F::ALLOW_BUSY])
+            .docs("3.0.0", "O(1)", "Says what SYNC shall send."),
+        server(739, "lolwut", -1).flags(&[F::READONLY, F::FAST]).docs(
+            "5.0.0",
+            "O(1)",
+            "Draws something, and says which release this is.",
+        ),
+        command(400, "command", -1)
+            .docs("2.8.13", "O(N) for N commands", "Describes commands.")
+            .tips(UNORDERED)
+            .has(COMMAND),
+        server(416, "config", -2)
+            .docs("2.0.0", "Depends on the subcommand.", "Reads and changes settings.")
+            .has(CONFIG),
+        server(432, "memory", -2)
+            .docs("4.0.0", "Depends on the subcommand.", "Answers where memory goes.")
+            .has(MEMORY),
+        server(496, "sihai", -2)
+            .docs("7.2.0", "Depends on the subcommand.", "What Redis has no words for.")
+            .has(SIHAI),
+        node(512, "cluster", -2, Group::Cluster)
+            .docs("3.0.0", "Depends on the subcommand.", "Describes nodes, shards and slots.")
+            .has(CLUSTER),
+    ];
 
 const COMMAND: &[Spec] = &[
     command(401, "command|count", 2).docs("2.8.13", "O(1)", "Counts the commands."),

@@ -28,8 +28,11 @@ fn fill(keyspace: &mut Keyspace, count: u32) {
     }
 }
 
-/// All keys with their dumps and deadlines, in order.
-fn held(keyspace: &mut Keyspace) -> Vec<(u64, Vec<u8>, Vec<u8>, Option<u64>)> {
+/// Its database, a key, its dump and when it expires.
+type Held = (u64, Vec<u8>, Vec<u8>, Option<u64>);
+
+/// All keys, in order.
+fn held(keyspace: &mut Keyspace) -> Vec<Held> {
     let mut all = Vec::new();
     for database in [ONE, TWO] {
         let view = keyspace.database(database, NOW);

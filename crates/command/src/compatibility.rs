@@ -42,7 +42,9 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ),
     ("pfcount", "Never writes the cardinality that it has computed into the string."),
     ("pfdebug", "`GETREG` leaves the encoding as it is."),
+    ("psync", "As SYNC, for who has said `REPLCONF rdb-only 1`; there is no stream of changes for replicas."),
     ("publish", "Inside `MULTI` it counts the receivers of this node only; they all get it."),
+    ("replconf", "What SYNC shall send: `capa eof`, `rdb-only`, and `rdb-version` of our own."),
     (
         "replicaof",
         "`NO ONE` is accepted; following another server is refused: `sihai import --from` copies one.",
@@ -54,6 +56,10 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "Hands over what this node leads first. `SAVE`, `NOSAVE`, `NOW` and `FORCE` make no difference.",
     ),
     ("slaveof", "As REPLICAOF."),
+    (
+        "sync",
+        "Sends all shards once, as one RDB file, and hangs up; it wants `REPLCONF capa eof` before (`redis-cli --rdb`).",
+    ),
     (
         "wait",
         "Answers at once how many other nodes are certain to have the connection's writes on disk: a majority \

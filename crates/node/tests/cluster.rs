@@ -188,6 +188,12 @@ fn settings_of_the_cluster_are_the_same_through_every_node() {
         assert_eq!(shown, "*2\r\n$25\r\nhash-max-listpack-entries\r\n$1\r\n2\r\n");
         assert_eq!(world.call(other, "OBJECT ENCODING hash"), "$9\r\nhashtable\r\n");
     }
+    let both = "CONFIG SET hash-max-listpack-entries 4 zset-max-listpack-entries 5";
+    assert_eq!(world.call(client, both), "+OK\r\n");
+    assert_eq!(world.call(client, "OBJECT ENCODING hash"), "$8\r\nlistpack\r\n");
+    let mixed = world.call(client, "CONFIG SET hash-max-listpack-entries 1 maxclients 5");
+    assert!(mixed.contains("hash-max-listpack-entries are the whole cluster's"), "{mixed}");
+    assert_eq!(world.call(client, "OBJECT ENCODING hash"), "$8\r\nlistpack\r\n", "none of it was done");
     let refused = world.call(client, "CONFIG SET set-max-intset-entries -1");
     assert!(refused.contains("argument must be between 0 and"), "{refused}");
     assert_eq!(world.call(client, "CONFIG SET requirepass secret"), "+OK\r\n");

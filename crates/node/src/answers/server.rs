@@ -1,7 +1,7 @@
 //! The node: what it is, how it is set, what it counts; and the table of commands.
 
 use super::{Answered, shown};
-use crate::meta::MetaCommand;
+use crate::meta::{MetaCommand, Setting};
 use crate::node::{Copy, Node};
 use crate::overview::Counters;
 use crate::views::config::{self, ConfigCommand};
@@ -107,22 +107,24 @@ impl Node {
                 });
             }
             ConfigCommand::Set(changes) => {
-                let for_meta: Vec<MetaCommand> =
+                let settings: Vec<Setting> =
                     changes.iter().filter_map(config::ConfigChange::for_meta).collect();
-                match for_meta.as_slice() {
-                    [] => {
-                        for change in &changes {
-                            change.apply(&mut self.hub.config);
-                        }
-                        return self.reply_ok(slot);
+                if settings.is_empty() {
+                    for change in &changes {
+                        change.apply(&mut self.hub.config);
                     }
-                    [command] if changes.len() == 1 => self.change_meta(slot, command),
-                    _ => {
-                        return Err("ERR CONFIG SET failed - requirepass and notify-keyspace-events are the whole cluster's: \
-                                    with others beside them, all or none can't be promised, so set each alone"
-                            .into());
-                    }
+                    return self.reply_ok(slot);
                 }
+                if settings.len() < changes.len() {
+                    let shared: Vec<&str> = settings.iter().map(|setting| setting.key.as_str()).collect();
+                    return Err(format!(
+                        "ERR CONFIG SET failed - {} are the whole cluster's, the others this node's: all or none of \
+                         them can't be promised, so set them in two commands",
+                        shared.join(", ")
+                    )
+                    .into());
+                }
+                self.change_meta(slot, &MetaCommand::SetAll { settings });
             }
             ConfigCommand::ResetStat => {
                 self.hub.counters = Counters { clients: self.hub.counters.clients, ..Counters::default() };

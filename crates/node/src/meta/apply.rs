@@ -2,7 +2,7 @@
 //! without a trace. Nothing here may depend on anything but the state and the command: every replica does the same.
 
 use super::placement::{self, VOTERS};
-use super::{DatabaseState, Member, MemberState, Meta, MetaCommand, MetaOutcome, setting};
+use super::{DatabaseState, Member, MemberState, Meta, MetaCommand, MetaOutcome, Setting, setting};
 use crate::api::{Addresses, JoinRequest};
 use crate::users::{self, PasswordDigest, Rule, User};
 use base::codec::Encode;
@@ -33,6 +33,7 @@ impl Meta {
             MetaCommand::ReplaceReplica { group, replica } => self.replace_replica(group, replica),
             MetaCommand::Set { key, value } => self.set(key, value),
             MetaCommand::Unset { key } => self.unset(&key),
+            MetaCommand::SetAll { settings } => self.set_all(settings),
             MetaCommand::SwapDatabases { a, b } => self.swap_databases(a, b),
             MetaCommand::SetUser { name, rules } => self.set_user(name, &rules),
             MetaCommand::DeleteUsers { names } => self.delete_users(&names),
@@ -151,6 +152,18 @@ impl Meta {
             return Err("there are too many settings".to_string());
         }
         self.settings.insert(key, value);
+        Ok(MetaOutcome::Done)
+    }
+
+    fn set_all(&mut self, settings: Vec<Setting>) -> Result<MetaOutcome, String> {
+        let mut changed = self.clone();
+        for Setting { key, value } in settings {
+            match value {
+                Some(value) => changed.set(key, value)?,
+                None => changed.unset(&key)?,
+            };
+        }
+        *self = changed;
         Ok(MetaOutcome::Done)
     }
 

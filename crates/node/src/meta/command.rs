@@ -53,6 +53,11 @@ pub enum MetaCommand {
         /// Which.
         key: String,
     },
+    /// Sets several settings, or takes them back to their defaults: all of them, or none if one can't be.
+    SetAll {
+        /// Which, and to what.
+        settings: Vec<Setting>,
+    },
     /// Two numbers change the databases behind them.
     SwapDatabases {
         /// The one.
@@ -72,6 +77,30 @@ pub enum MetaCommand {
         /// Their names.
         names: Vec<Bytes>,
     },
+}
+
+/// A setting and what it is to be; `None` is its default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Which.
+    pub key: String,
+    /// To what.
+    pub value: Option<String>,
+}
+
+impl Encode for Setting {
+    fn encode(&self, to: &mut Encoder<'_>) {
+        to.str(&self.key);
+        to.bool(self.value.is_some());
+        to.str(self.value.as_deref().unwrap_or_default());
+    }
+}
+
+impl Decode for Setting {
+    fn decode(from: &mut Decoder) -> Result<Self, DecodeError> {
+        let (key, there, value) = (from.string()?, from.bool()?, from.string()?);
+        Ok(Self { key, value: there.then_some(value) })
+    }
 }
 
 /// What became of a command.
@@ -141,6 +170,10 @@ impl Encode for MetaCommand {
                 to.u8(9);
                 to.list(names.iter());
             }
+            MetaCommand::SetAll { settings } => {
+                to.u8(10);
+                to.list(settings.iter());
+            }
         }
     }
 }
@@ -160,6 +193,7 @@ impl Decode for MetaCommand {
             7 => MetaCommand::SwapDatabases { a: DatabaseIndex(from.u32()?), b: DatabaseIndex(from.u32()?) },
             8 => MetaCommand::SetUser { name: from.bytes()?, rules: from.list()? },
             9 => MetaCommand::DeleteUsers { names: from.list()? },
+            10 => MetaCommand::SetAll { settings: from.list()? },
             _ => return Err(DecodeError::Invalid("a command for meta")),
         })
     }

@@ -15,7 +15,7 @@ pub mod command;
 /// Which nodes keep copies of which groups: a pure function.
 pub mod placement;
 
-pub use command::{MetaCommand, MetaOutcome};
+pub use command::{MetaCommand, MetaOutcome, Setting};
 pub use placement::Placement;
 
 use crate::api::{Addresses, Config};

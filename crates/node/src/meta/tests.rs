@@ -1,6 +1,8 @@
 //! What the meta group promises, command by command.
 
-use super::{DATABASES, MemberState, Meta, MetaCommand, MetaOutcome, Mode, placement::VOTERS, setting};
+use super::{
+    DATABASES, MemberState, Meta, MetaCommand, MetaOutcome, Mode, Setting, placement::VOTERS, setting,
+};
 use crate::api::{Addresses, Config, JoinRequest};
 use crate::users::{self, PasswordDigest, User, rules};
 use base::codec::{Decode, DecodeError, Encode};
@@ -413,6 +415,15 @@ fn the_bytes_of_commands_and_outcomes_are_pinned() {
             "01070100000002000000".to_string(),
         ),
         (set_user("a", "on -get"), "01080100000061020000000 10d0003000000676574".replace(' ', "")),
+        (
+            MetaCommand::SetAll {
+                settings: vec![
+                    Setting { key: "k".to_string(), value: Some("v".to_string()) },
+                    Setting { key: "l".to_string(), value: None },
+                ],
+            },
+            "010a020000000100000 06b010100000076010000006c0000000000".replace(' ', ""),
+        ),
         (delete_users(&["a", "b"]), "0109020000000100000061 0100000062".replace(' ', "")),
     ];
     for (command, expected) in commands {
@@ -431,6 +442,24 @@ fn the_bytes_of_commands_and_outcomes_are_pinned() {
     }
     assert!(MetaCommand::from_bytes(Bytes::from_static(&[1, 99])).is_err());
     assert!(MetaCommand::from_bytes(Bytes::from_static(&[9, 6, 0, 0, 0, 0])).is_err());
+}
+
+#[test]
+fn several_settings_change_together_or_not_at_all() {
+    let mut meta = founded(1);
+    let all = |pairs: &[(&str, Option<&str>)]| MetaCommand::SetAll {
+        settings: pairs
+            .iter()
+            .map(|(key, value)| Setting { key: key.to_string(), value: value.map(str::to_string) })
+            .collect(),
+    };
+    apply(&mut meta, all(&[("a", Some("1")), ("b", Some("2"))]));
+    assert_eq!((meta.setting("a"), meta.setting("b")), (Some("1"), Some("2")));
+    refused(&mut meta, all(&[("a", Some("3")), (setting::CLOCK_DRIFT, Some("1"))]));
+    refused(&mut meta, all(&[("b", None), (setting::REQUIREPASS, Some("clear"))]));
+    assert_eq!((meta.setting("a"), meta.setting("b")), (Some("1"), Some("2")));
+    apply(&mut meta, all(&[("a", None), ("b", Some("4"))]));
+    assert_eq!((meta.setting("a"), meta.setting("b")), (None, Some("4")));
 }
 
 #[test]

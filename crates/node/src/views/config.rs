@@ -3,7 +3,7 @@
 //! insist on it.
 
 use crate::api::Config;
-use crate::meta::{DATABASES, Meta, MetaCommand, setting};
+use crate::meta::{DATABASES, Meta, Setting, setting};
 use crate::users::PasswordDigest;
 use crate::views::split_address;
 use base::Duration;
@@ -56,21 +56,15 @@ pub enum ConfigChange {
 }
 
 impl ConfigChange {
-    /// What to propose to meta, if this concerns the whole cluster.
-    pub fn for_meta(&self) -> Option<MetaCommand> {
-        let key = setting::REQUIREPASS.to_string();
-        match self {
-            Self::Events(classes) => Some(MetaCommand::Set {
-                key: setting::NOTIFY_KEYSPACE_EVENTS.to_string(),
-                value: classes.to_string(),
-            }),
-            Self::Shared { key, value } => {
-                Some(MetaCommand::Set { key: key.to_string(), value: value.clone() })
-            }
-            Self::Password(Some(digest)) => Some(MetaCommand::Set { key, value: digest.to_string() }),
-            Self::Password(None) => Some(MetaCommand::Unset { key }),
-            _ => None,
-        }
+    /// What meta is to keep, if this concerns the whole cluster.
+    pub fn for_meta(&self) -> Option<Setting> {
+        let (key, value) = match self {
+            Self::Events(classes) => (setting::NOTIFY_KEYSPACE_EVENTS, Some(classes.to_string())),
+            Self::Shared { key, value } => (*key, Some(value.clone())),
+            Self::Password(digest) => (setting::REQUIREPASS, digest.map(|digest| digest.to_string())),
+            _ => return None,
+        };
+        Some(Setting { key: key.to_string(), value })
     }
 
     /// Makes it so, if this concerns one node.

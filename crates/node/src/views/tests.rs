@@ -4,7 +4,7 @@ use super::cluster::ClusterCommand;
 use super::config::{self, ConfigChange, ConfigCommand};
 use super::{info::info, metrics::metrics, node_name, split_address, status::status};
 use crate::api::{Addresses, Config, Machine};
-use crate::meta::{Meta, MetaCommand, setting};
+use crate::meta::{Meta, MetaCommand, Setting, setting};
 use crate::overview::{
     CopyOverview, Counters, DatabaseOverview, GroupOverview, NodeOverview, Overview, OwnCopy,
 };
@@ -359,8 +359,8 @@ fn config_set_changes_the_node_or_asks_meta() {
     assert_eq!(changes.len(), 5, "what is so already is no change");
     for change in &changes {
         change.apply(&mut config);
-        if let Some(command) = change.for_meta() {
-            meta.apply(command);
+        if let Some(setting) = change.for_meta() {
+            meta.apply(MetaCommand::SetAll { settings: vec![setting] });
         }
     }
     assert_eq!((config.clients_max, config.request_timeout), (7, Duration::from_millis(250)));
@@ -370,7 +370,7 @@ fn config_set_changes_the_node_or_asks_meta() {
     let shown = config::get(&["requirepass"], &config, &meta).remove(0).1;
     assert_eq!(set(&["requirepass", &shown]), Ok(vec![ConfigChange::Password(meta.password())]));
     let unset = set(&["requirepass", ""]).expect("no password is a password").remove(0);
-    assert_eq!(unset.for_meta(), Some(MetaCommand::Unset { key: setting::REQUIREPASS.to_string() }));
+    assert_eq!(unset.for_meta(), Some(Setting { key: setting::REQUIREPASS.to_string(), value: None }));
 }
 
 #[test]
@@ -382,8 +382,8 @@ fn the_limits_of_memory_are_the_clusters_and_read_with_units() {
         [("100mb", 104_857_600u64), ("1G", 1_000_000_000), ("2Kb", 2048), ("7b", 7), ("9", 9)]
     {
         let changes = set(&["MaxMemory", value]).expect("a size");
-        let command = changes[0].for_meta().expect("it is the cluster's");
-        meta.apply(command);
+        let setting = changes[0].for_meta().expect("it is the cluster's");
+        meta.apply(MetaCommand::SetAll { settings: vec![setting] });
         assert_eq!(shown(&meta, "maxmemory"), bytes.to_string());
         assert_eq!(config::memory::of(&meta).bytes, bytes);
     }

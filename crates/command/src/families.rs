@@ -9,6 +9,8 @@ pub mod acl;
 pub mod bitfields;
 /// Strings, bit by bit.
 pub mod bitmaps;
+/// Strings that are set or deleted under conditions.
+pub mod conditional;
 /// What a connection says about itself.
 pub mod connection;
 /// INCR and its kin.
@@ -63,6 +65,7 @@ pub mod transactions;
 /// The tables of all families.
 pub(crate) const FAMILIES: &[&[Spec]] = &[
     strings::SPECS,
+    conditional::SPECS,
     counters::SPECS,
     lcs::SPECS,
     bitmaps::SPECS,

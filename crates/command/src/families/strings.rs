@@ -124,7 +124,7 @@ enum Condition {
 
 /// The time to live that options ask for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Life<'a> {
+pub(super) enum Life<'a> {
     /// Nothing was said.
     Unsaid,
     /// KEEPTTL, of SET.
@@ -139,7 +139,7 @@ enum Life<'a> {
 
 impl<'a> Life<'a> {
     /// Takes the option at `at`, if it is about time, and answers where the next is.
-    fn take(&mut self, args: &[&'a [u8]], at: usize) -> Result<Option<usize>, Error> {
+    pub(super) fn take(&mut self, args: &[&'a [u8]], at: usize) -> Result<Option<usize>, Error> {
         let word = args[at];
         let make: fn(&'a [u8]) -> Life<'a> = if is(word, "ex") {
             |value| Life::For(Unit::Seconds, value)
@@ -158,7 +158,7 @@ impl<'a> Life<'a> {
     }
 
     /// One option may be repeated, and the last counts; two kinds contradict each other.
-    fn replace(&mut self, by: Self) -> Result<(), Error> {
+    pub(super) fn replace(&mut self, by: Self) -> Result<(), Error> {
         let same = match (&*self, &by) {
             (Life::Unsaid, _) => true,
             (Life::For(a, _), Life::For(b, _)) | (Life::Until(a, _), Life::Until(b, _)) => a == b,
@@ -169,6 +169,15 @@ impl<'a> Life<'a> {
         }
         *self = by;
         Ok(())
+    }
+
+    /// What becomes of a key's deadline when it is set.
+    pub(super) fn expiry(self, now: UnixMillis, command: &'static str) -> Result<Expiry, Error> {
+        Ok(match self.at(now, command)? {
+            Some(at) => Expiry::At(at),
+            None if self == Life::Keep => Expiry::Keep,
+            None => Expiry::Clear,
+        })
     }
 
     /// Reads the number: `None` unless a time was given.
@@ -206,11 +215,7 @@ fn set(c: &mut Context<'_>) -> Result<(), Error> {
             at = life.take(c.args, at - 1)?.ok_or(Error::Syntax)?;
         }
     }
-    let expiry = match life.at(c.db.now(), "set")? {
-        Some(at) => Expiry::At(at),
-        None if life == Life::Keep => Expiry::Keep,
-        None => Expiry::Clear,
-    };
+    let expiry = life.expiry(c.db.now(), "set")?;
     let there = if get {
         let value = c.db.string(key)?;
         c.reply.bulk_or_null(value);
@@ -235,7 +240,7 @@ fn set(c: &mut Context<'_>) -> Result<(), Error> {
 }
 
 /// Makes `key` hold the string, and tells of it.
-fn put(c: &mut Context<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
+pub(super) fn put(c: &mut Context<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
     c.db.put_string(key, value, expiry);
     c.db.notify(EventClass::String, "set", key);
     if matches!(expiry, Expiry::At(_)) {

@@ -16,6 +16,10 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ),
     ("bitfield", "`OVERFLOW SAT` saturates at the type's limits also where the sum of 64 bits would wrap."),
     (
+        "client",
+        "`TRACKING` tells what this node's copies apply, so a change of leader hides nothing; behind the answer of a node that is no leader a change may come a heartbeat later, or be told of twice. Of a shard without a copy on the node, every answer is followed by its invalidation. `REDIRECT`, `LIST`, `KILL` and `PAUSE` are about the clients of one node. `FLUSHDB` and `FLUSHALL` may tell once for each shard.",
+    ),
+    (
         "cluster",
         "`cluster_enabled` is 0 and `MOVED` is never sent, yet all that describes is answered. What moves slots or \
                  nodes by hand is refused: they find their places by themselves.",
@@ -27,15 +31,24 @@ const DIFFERENCES: &[(&str, &str)] = &[
                 limits of encodings are the whole cluster's, and each is set in a command of its own. `REWRITE` is \
                 refused: a node's settings come from its command line and file.",
     ),
+    (
+        "debug",
+        "`SLEEP` holds up nobody else; `SET-ACTIVE-EXPIRE` and `STRINGMATCH-LEN` are taken, all else is refused.",
+    ),
     ("failover", "Refused: leaders change by themselves."),
     (
         "info",
         "Sections and fields that have a meaning here; `# Cluster` and `# Replication` describe shards.",
     ),
     ("lastsave", "Now: everything that was acknowledged is on disk."),
+    (
+        "latency",
+        "Of the node that is asked. A command's time counts from its arrival to its answer, agreement included; `aof-fsync-always` is what a write to the disk takes. Histograms have buckets of powers of two.",
+    ),
     ("lolwut", "A drawing of our own."),
     ("memory", "`USAGE` is exact whatever `SAMPLES` says; `STATS` has the fields that have a meaning here."),
     ("module", "There are none: `LIST` is empty, the rest is refused."),
+    ("monitor", "Shows what the clients of this node send."),
     (
         "object",
         "`ENCODING` follows from what a value holds now, not from what it once held; `REFCOUNT` is 1.",
@@ -57,6 +70,10 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ),
     ("slaveof", "As REPLICAOF."),
     (
+        "slowlog",
+        "Of the node that is asked. Time counts from a command's arrival to its answer, agreement included.",
+    ),
+    (
         "sync",
         "Sends all shards once, as one RDB file, and hangs up; it wants `REPLCONF capa eof` before (`redis-cli --rdb`).",
     ),
@@ -64,6 +81,10 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "wait",
         "Answers at once how many other nodes are certain to have the connection's writes on disk: a majority \
               without the leader. It never waits for more.",
+    ),
+    (
+        "waitaof",
+        "Answers at once: of the disks that what is acknowledged is on for certain, one counts as local, the others as replicas.",
     ),
     ("xadd", "`~` trims to what was asked exactly."),
     ("xtrim", "`~` trims to what was asked exactly."),

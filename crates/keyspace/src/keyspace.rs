@@ -1,6 +1,7 @@
 //! One shard: its databases, what they have in common (the placement of keys, the revision, a snapshot under way), and
 //! what the shard's log decides about them (the removal of expired keys, the drop of a database).
 
+use crate::changed::{ChangedKey, ChangedKeys};
 use crate::chunk::{BadChunk, Body, Head, Part, Reader};
 use crate::encodings::Encodings;
 use crate::graveyard::Graveyard;
@@ -36,6 +37,7 @@ pub struct Keyspace {
     /// How encodings are called; not part of the state.
     pub(crate) encodings: Encodings,
     events: Vec<Event>,
+    changed: ChangedKeys,
     /// Lists that come in pieces, until all are here.
     arriving: BTreeMap<(DatabaseId, Box<[u8]>), Pieces>,
 }
@@ -77,6 +79,7 @@ impl Keyspace {
             listening: EventClasses::default(),
             encodings: Encodings::default(),
             events: Vec::new(),
+            changed: ChangedKeys::default(),
             arriving: BTreeMap::new(),
         }
     }
@@ -210,6 +213,17 @@ impl Keyspace {
         if self.listening.has(class) {
             self.events.push(Event { database, class, event, key: Box::from(key) });
         }
+    }
+
+    /// Whether from now on the keys that change are kept until they are taken.
+    pub fn watch_changes(&mut self, wanted: bool) {
+        self.changed.want(wanted);
+    }
+
+    /// The keys that have changed since this was last asked, in order.
+    #[inline]
+    pub fn take_changed(&mut self) -> Vec<ChangedKey> {
+        self.changed.take()
     }
 
     /// Bytes of memory that all keys and values take, with all overhead. A function of the state: replicas agree.
@@ -442,6 +456,7 @@ impl Keyspace {
             store: &mut self.stores[store],
             snapshot: self.snapshot.as_mut(),
             graveyard: &mut self.graveyard,
+            changed: &mut self.changed,
             order: self.placement.members(),
             revision: self.revision,
             now,
@@ -450,6 +465,7 @@ impl Keyspace {
 
     /// Deletes all keys of a database. A running snapshot takes over what it hasn't seen, as a whole.
     pub(crate) fn clear(&mut self, store: usize) {
+        self.changed.note_all();
         let store = &mut self.stores[store];
         let table = std::mem::take(&mut store.table);
         self.graveyard.bury_deadlines(std::mem::take(&mut store.deadlines));

@@ -22,6 +22,8 @@ pub mod rdb;
 
 /// The bytes of elements, cheap to copy.
 mod blob;
+/// Which keys have changed.
+mod changed;
 /// The bytes of a snapshot's chunks.
 mod chunk;
 /// Which keys expire when.
@@ -51,6 +53,7 @@ mod table;
 /// The persistent tree under all collections.
 mod tree;
 
+pub use crate::changed::ChangedKey;
 pub use crate::chunk::BadChunk;
 pub use crate::encodings::{Compact, Encodings};
 pub use crate::gather::{Found, Gatherer};

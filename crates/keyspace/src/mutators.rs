@@ -1,6 +1,7 @@
 //! The mutators' ground: one database and the few ways in which its entries change. Whatever changes goes through here,
 //! and with it change the memory account, the index of deadlines, the entry's revision and the running snapshot.
 
+use crate::changed::ChangedKeys;
 use crate::deadlines::Deadlines;
 use crate::graveyard::Graveyard;
 use crate::position::{MemberOrder, Placement, Position};
@@ -30,6 +31,7 @@ pub(crate) struct Change<'a> {
     pub(crate) store: &'a mut Store,
     pub(crate) snapshot: Option<&'a mut Snapshot>,
     pub(crate) graveyard: &'a mut Graveyard,
+    pub(crate) changed: &'a mut ChangedKeys,
     pub(crate) order: MemberOrder,
     pub(crate) revision: u64,
     pub(crate) now: UnixMillis,
@@ -222,6 +224,7 @@ impl Change<'_> {
             self.remove(position, key);
             return;
         }
+        self.changed.note(key);
         let now = self.now;
         let mut about = self.about(Kind::String, None);
         let expires_at = |old: Option<UnixMillis>| match expiry {
@@ -268,6 +271,7 @@ impl Change<'_> {
 
     /// Puts a whole record in the place of what its key held.
     fn put(&mut self, position: Position, record: Record) {
+        self.changed.note(record.key());
         if self.store.table.get(position, record.key()).is_some() {
             let old = self.store.replace(position, record);
             self.retire(position, old);
@@ -319,6 +323,7 @@ impl Change<'_> {
         if !changed {
             return Some(result);
         }
+        self.changed.note(key);
         let (revision, access) = (self.revision, access_second(self.now));
         let record = &mut self.store.table.get_mut(position, key).expect("it is still there").record;
         let owed = before.map(|before| (record.clone(), before));
@@ -356,6 +361,7 @@ impl Change<'_> {
     /// Moves the value and the time to live of `from`, which is there, to `to`, another key.
     pub(crate) fn rename(&mut self, old: Position, from: &[u8], new: Position, to: &[u8]) {
         let Entry { record, .. } = self.store.table.remove(old, from).expect("the caller has seen the key");
+        self.changed.note(from);
         self.store.memory_bytes -= record.cost();
         self.store.unindex(&record, old);
         let renamed = Record::new(self.about(record.kind(), record.expires_at()), to, record.value(), &[]);
@@ -366,6 +372,7 @@ impl Change<'_> {
     /// Takes `key` out, expired or not; whether it was there and had not expired.
     pub(crate) fn remove(&mut self, position: Position, key: &[u8]) -> bool {
         let Some(Entry { record, .. }) = self.store.table.remove(position, key) else { return false };
+        self.changed.note(key);
         self.store.memory_bytes -= record.cost();
         self.store.unindex(&record, position);
         let was_live = record.is_live(self.now);
@@ -376,6 +383,7 @@ impl Change<'_> {
     /// Writes `part` into the string of `key`, which is there and has not expired. Answers its new length.
     pub(crate) fn splice(&mut self, position: Position, key: &[u8], offset: usize, part: &[u8]) -> usize {
         let entry = self.store.table.get(position, key).expect("the caller has seen the key");
+        self.changed.note(key);
         let end = offset + part.len();
         let length = entry.record.value().len().max(end);
         let owed = self.is_owed(position, &entry.record).then(|| entry.record.clone());
@@ -409,6 +417,7 @@ impl Change<'_> {
         if before.0.is_none() && at.is_none() {
             return true;
         }
+        self.changed.note(key);
         if before.0.is_some() != at.is_some() || self.is_owed(position, &entry.record) {
             let mut record = entry.record.with_expiry(at);
             record.stamp(self.revision, record.access());

@@ -1,5 +1,6 @@
 //! What a shard promises, checked against a map that keeps none of its cleverness.
 
+mod changed;
 mod collections;
 mod faults;
 mod gather;

@@ -210,9 +210,7 @@ impl Node {
 
     /// Closes a connection at once.
     pub(crate) fn cut_off(&mut self, id: ClientId) {
-        self.hub.clients.close(id);
-        self.blocked_client_gone(id);
-        self.subscriptions.forget(id);
+        self.client_gone(id);
         self.hub.out.push(Effect::Close { client: id });
     }
 }

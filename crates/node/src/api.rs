@@ -234,10 +234,22 @@ pub struct Config {
     pub append_bytes_max: usize,
     /// How large a piece of a snapshot is, about.
     pub snapshot_chunk_bytes: usize,
-    /// Bytes of replies that may wait for one client before it is hung up on.
+    /// Bytes of replies that may wait for one client; a fraction of them, and reading from it pauses.
     pub client_output_bytes_max: usize,
+    /// How much output may wait for a client before it is hung up on.
+    pub output_limits: OutputLimits,
+    /// After how long a client is hung up on that sends nothing and waits for nothing; zero: never.
+    pub idle_timeout: Duration,
+    /// How long a command takes that is kept in the slow log; `None`: none is kept.
+    pub slower_than: Option<Duration>,
+    /// How many commands the slow log keeps.
+    pub slow_log_entries_max: usize,
+    /// From how long on something is noted for LATENCY; zero: nothing is.
+    pub latency_threshold: Duration,
     /// Commands of one client that may wait for their replies before reading from it pauses.
     pub client_pending_max: usize,
+    /// How many keys that clients keep are remembered (CLIENT TRACKING); of more, some must be thrown away. 0 is no limit.
+    pub tracking_keys_max: usize,
     /// How many clients may be connected.
     pub clients_max: usize,
     /// Whether clients from elsewhere are turned away as long as no password is set.
@@ -251,6 +263,50 @@ pub struct Config {
     /// What is broken on purpose, so that the simulator can prove that it would notice.
     #[cfg(feature = "bugs")]
     pub bugs: Bugs,
+}
+
+/// How much output may wait for clients of one class before they are hung up on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// Never more than these bytes; 0 is no limit.
+    pub hard_bytes: usize,
+    /// More than these bytes only for a while; 0 is no limit.
+    pub soft_bytes: usize,
+    /// For how long.
+    pub soft_time: Duration,
+}
+
+/// The limits of all classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputLimits {
+    /// Clients that ask.
+    pub normal: OutputLimit,
+    /// Copies of Redis's own kind, of which there are none here.
+    pub replica: OutputLimit,
+    /// Clients that listen.
+    pub pubsub: OutputLimit,
+}
+
+impl OutputLimits {
+    /// The limit of a client that listens, or doesn't.
+    pub fn of(&self, listens: bool) -> &OutputLimit {
+        if listens { &self.pubsub } else { &self.normal }
+    }
+}
+
+impl Default for OutputLimits {
+    fn default() -> Self {
+        let limit = |hard_bytes, soft_bytes, seconds| OutputLimit {
+            hard_bytes,
+            soft_bytes,
+            soft_time: Duration::from_secs(seconds),
+        };
+        Self {
+            normal: limit(256 << 20, 0, 0),
+            replica: limit(256 << 20, 64 << 20, 60),
+            pubsub: limit(32 << 20, 8 << 20, 60),
+        }
+    }
 }
 
 /// Known bugs, each of which a checker of the simulator must find.
@@ -285,7 +341,13 @@ impl Default for Config {
             append_bytes_max: 1 << 20,
             snapshot_chunk_bytes: 256 << 10,
             client_output_bytes_max: 256 << 20,
+            output_limits: OutputLimits::default(),
+            idle_timeout: Duration::ZERO,
+            slower_than: Some(Duration::from_millis(10)),
+            slow_log_entries_max: 128,
+            latency_threshold: Duration::ZERO,
             client_pending_max: 16_384,
+            tracking_keys_max: 1_000_000,
             clients_max: 10_000,
             protected_mode: true,
             acl_log_length_max: 128,

@@ -112,6 +112,16 @@ impl Blocked {
         Some((command.spec, &command.words))
     }
 
+    /// Whose command this is.
+    pub(crate) fn client_of(&self, id: u64) -> Option<ClientId> {
+        Some(self.commands.get(&id)?.ticket.client())
+    }
+
+    /// As [`Blocked::client_of`], of whoever waits for one.
+    pub(crate) fn client_of_waiter(&self, waiter: Waiter) -> Option<ClientId> {
+        if let Waiter::Blocked(id) = waiter { self.client_of(id) } else { None }
+    }
+
     /// When a command's present try began; what is tried for it has its own time.
     pub(crate) fn tried_at(&self, id: u64) -> Option<Time> {
         self.commands.get(&id)?.trying
@@ -161,6 +171,30 @@ impl Node {
         true
     }
 
+    /// Of a blocking command only the try that got something takes time; the client meant to wait.
+    fn note_slow_try(&mut self, id: u64, since: Time) {
+        if !self.is_slow(self.hub.now.since(since)) {
+            return;
+        }
+        let Some(command) = self.blocked.commands.get(&id) else { return };
+        let (ticket, spec, words) = (command.ticket, command.spec, command.words.clone());
+        let words: Vec<&[u8]> = words.iter().map(|word| &word[..]).collect();
+        self.note_slow_answer(ticket, since, spec, &words);
+    }
+
+    /// Answers a client that has waited with what it has read. What changes behind that is not followed, so it may not keep it.
+    fn end_waiting_read(&mut self, id: u64, reply: &[u8]) {
+        let command = self.blocked.commands.get(&id).filter(|command| command.spec.is_readonly());
+        let read = command.map(|command| (command.ticket, command.spec, command.words.clone()));
+        self.end_waiting(id, reply);
+        if let Some((ticket, spec, words)) =
+            read.filter(|(ticket, ..)| self.hub.clients.of(*ticket).is_some())
+        {
+            let words: Words<'_> = words.iter().map(|word| &word[..]).collect();
+            self.invalidate_read(ticket.slot(), spec, &words);
+        }
+    }
+
     fn attempt_blocked(&mut self, id: u64, offered: bool) {
         let now = self.hub.now;
         let token = WaitToken { session: self.hub.session, id };
@@ -188,7 +222,7 @@ impl Node {
     pub(crate) fn blocked_tried(&mut self, id: u64, reply: Result<Bytes, Bytes>) {
         let now = self.hub.now;
         let Some(command) = self.blocked.commands.get_mut(&id) else { return };
-        command.trying = None;
+        let since = command.trying.take().unwrap_or(now);
         match reply {
             Ok(reply) if is_nothing(&reply) => {
                 if !std::mem::replace(&mut command.waited, true) {
@@ -207,7 +241,8 @@ impl Node {
                 if self.hub.clients.of(command.ticket).is_none() {
                     self.put_back(id, &reply);
                 }
-                self.end_waiting(id, &reply);
+                self.note_slow_try(id, since);
+                self.end_waiting_read(id, &reply);
             }
             // It was not done, and the client waits on for who leads next; but not at its first try.
             Err(error) if error == lanes::try_again() && command.waited && command.ending.is_none() => {

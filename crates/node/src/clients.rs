@@ -3,15 +3,18 @@
 //! Commands may finish out of order (they overlap over shards); replies never leave so. Every command that can't be
 //! answered at once gets a `Ticket` for its place in the client's queue.
 
-use crate::api::{ClientId, Effect};
+use crate::api::{ClientId, Effect, OutputLimits};
+use crate::machine::WallClock;
+use crate::timings::Timings;
 use crate::transactions::Gathering;
 use crate::users::Access;
 use base::{DatabaseIndex, GroupId, Outbox, Time};
 use bytes::Bytes;
+use command::Spec;
 use resp::Protocol;
 use resp::request::Reader;
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Small replies wait in the queue without an allocation of their own.
@@ -50,11 +53,27 @@ impl Ticket {
 #[derive(Debug)]
 enum Place {
     Waiting {
+        /// What was asked.
+        spec: &'static Spec,
         group: Option<GroupId>,
         /// Whether the client wants no answer to this command (CLIENT REPLY).
         muted: bool,
+        /// What follows the answer: changes of what it may tell.
+        behind: Vec<u8>,
+        /// Whether the client keeps what it learns here (CLIENT TRACKING).
+        kept: bool,
     },
-    Ready(Waiting),
+    Ready {
+        reply: Waiting,
+        /// As above.
+        kept: bool,
+    },
+}
+
+impl Place {
+    fn is_kept(&self) -> bool {
+        matches!(self, Place::Waiting { kept: true, .. } | Place::Ready { kept: true, .. })
+    }
 }
 
 /// One connection.
@@ -110,15 +129,41 @@ pub struct Client {
     pub commands: u64,
     /// What it has said in REPLCONF.
     pub replica: ReplicaWishes,
+    /// How many bytes its command is that asks for a description of clients, while it is answered.
+    pub asking: usize,
+    /// The command that is being taken.
+    pub current: &'static Spec,
+    /// What has become of it.
+    pub fate: Fate,
+    /// Whether it listens to channels, for the limits of its output.
+    pub listens: bool,
+    /// Since when more output waits than its soft limit.
+    soft_since: Option<Time>,
     /// What it has on its way to EXEC.
     pub transaction: Gathering,
     output: Vec<u8>,
     queue: VecDeque<Place>,
     /// The sequence of the first place in the queue.
     first: u64,
+    /// How many places in the queue are of answers that the client keeps.
+    kept: u32,
     /// How many commands wait at each group.
     at_groups: SmallVec<[(GroupId, u32); 4]>,
     dirty: bool,
+}
+
+/// What has become of a command that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing yet.
+    Open,
+    /// It is answered, perhaps with an error.
+    Answered {
+        /// Whether it was one.
+        failed: bool,
+    },
+    /// It will be answered later.
+    Pending,
 }
 
 /// What a client is owed besides what is being captured.
@@ -185,10 +230,16 @@ impl Client {
             backlog: 0,
             commands: 0,
             replica: ReplicaWishes::default(),
+            asking: 0,
+            current: &command::table::COMMANDS[0],
+            fate: Fate::Open,
+            listens: false,
+            soft_since: None,
             transaction: Gathering::default(),
             output: Vec::new(),
             queue: VecDeque::new(),
             first: 0,
+            kept: 0,
             at_groups: SmallVec::new(),
             dirty: false,
         }
@@ -203,6 +254,16 @@ impl Client {
     #[inline]
     pub fn waits_at(&self, group: GroupId) -> bool {
         !self.queue.is_empty() && self.at_groups.iter().any(|(at, count)| *at == group && *count > 0)
+    }
+
+    /// How many answers that the client keeps have not left yet.
+    pub fn kept_under_way(&self) -> u32 {
+        self.kept
+    }
+
+    /// How large its output has room to become without asking for more.
+    pub fn output_room(&self) -> usize {
+        self.output.capacity()
     }
 
     /// Bytes of replies that have not left.
@@ -243,6 +304,14 @@ pub struct Clients {
     spare: Vec<u8>,
     /// Errors answered, by first word.
     pub errors: BTreeMap<String, u64>,
+    /// How often commands were called and how long they took.
+    pub timings: Timings,
+    /// The present input's time.
+    pub now: Time,
+    /// Wall time by it.
+    pub clock: WallClock,
+    /// Clients with more output than their soft limit.
+    over_soft: BTreeSet<u32>,
 }
 
 impl Clients {
@@ -302,6 +371,13 @@ impl Clients {
         self.by_id.get(&id).copied()
     }
 
+    /// Where a client is that isn't being hung up on.
+    pub fn open_slot(&self, id: ClientId) -> Option<u32> {
+        let slot = self.slot(id)?;
+        let client = self.slots.get(slot as usize)?.as_ref()?;
+        (!client.closing).then_some(slot)
+    }
+
     /// The client in a slot.
     pub fn get(&mut self, slot: u32) -> Option<&mut Client> {
         self.slots.get_mut(slot as usize)?.as_mut()
@@ -342,7 +418,9 @@ impl Clients {
             client.arrive(group);
         }
         let muted = client.reply_mode != ReplyMode::On;
-        client.queue.push_back(Place::Waiting { group, muted });
+        client.fate = Fate::Pending;
+        let spec = client.current;
+        client.queue.push_back(Place::Waiting { spec, group, muted, behind: Vec::new(), kept: false });
         Ticket {
             slot,
             client: client.id,
@@ -358,6 +436,7 @@ impl Clients {
         if client.queue.is_empty() {
             let before = client.output.len();
             write(&mut client.output);
+            note_answer(&mut client.fate, &client.output[before..]);
             count_error(&mut self.errors, &client.output[before..]);
             if client.reply_mode != ReplyMode::On {
                 client.output.truncate(before);
@@ -366,11 +445,13 @@ impl Clients {
         } else {
             self.spare.clear();
             write(&mut self.spare);
+            note_answer(&mut client.fate, &self.spare);
             count_error(&mut self.errors, &self.spare);
             if client.reply_mode != ReplyMode::On {
                 self.spare.clear();
             }
-            client.queue.push_back(Place::Ready(Waiting::from_slice(&self.spare)));
+            let reply = Waiting::from_slice(&self.spare);
+            client.queue.push_back(Place::Ready { reply, kept: false });
         }
     }
 
@@ -382,21 +463,32 @@ impl Clients {
         }
         let at = (ticket.sequence - client.first) as usize;
         let Some(place) = client.queue.get_mut(at) else { return };
-        let Place::Waiting { group, muted } = *place else { return };
+        let Place::Waiting { spec, group, muted, behind, kept } = place else { return };
+        let (spec, group, kept, behind) = (*spec, *group, *kept, std::mem::take(behind));
+        let (clock, now) = (&self.clock, self.now);
+        // Who waits for something to come wanted to wait.
+        let waited = spec.flags.has(command::Flags::BLOCKING);
+        let took = if waited { base::Duration::ZERO } else { now.since(ticket.since) };
+        self.timings.note_call(spec, took, reply.first() == Some(&b'-'), || clock.read(now));
         count_error(&mut self.errors, reply);
-        let reply = if muted { b"" } else { reply };
+        let reply = if *muted { b"" } else { reply };
         if at == 0 {
             client.queue.pop_front();
             client.first += 1;
+            client.kept -= u32::from(kept);
             client.output.extend_from_slice(reply);
-            while let Some(Place::Ready(_)) = client.queue.front() {
-                let Some(Place::Ready(reply)) = client.queue.pop_front() else { unreachable!() };
+            client.output.extend_from_slice(&behind);
+            while let Some(Place::Ready { .. }) = client.queue.front() {
+                let Some(Place::Ready { reply, kept }) = client.queue.pop_front() else { unreachable!() };
                 client.first += 1;
+                client.kept -= u32::from(kept);
                 client.output.extend_from_slice(&reply);
             }
             mark_dirty(&mut self.dirty, client, ticket.slot);
         } else {
-            *place = Place::Ready(Waiting::from_slice(reply));
+            let mut reply = Waiting::from_slice(reply);
+            reply.extend_from_slice(&behind);
+            *place = Place::Ready { reply, kept };
         }
         if let Some(group) = group {
             client.leave(group);
@@ -411,6 +503,34 @@ impl Clients {
         let Some(client) = self.slots[slot as usize].as_mut() else { return };
         write(&mut client.output);
         mark_dirty(&mut self.dirty, client, slot);
+    }
+
+    /// What the command that was taken last is answered, its client keeps.
+    pub fn keep_answer(&mut self, slot: u32) {
+        let Some(client) = self.get(slot) else { return };
+        match client.queue.back_mut() {
+            Some(Place::Waiting { kept, .. } | Place::Ready { kept, .. }) if !*kept => {
+                *kept = true;
+                client.kept += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// As [`Clients::push`], but behind the answers under way that the client keeps: so it never takes for newer what is older.
+    pub fn push_behind_kept(&mut self, slot: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(client) = self.get(slot).filter(|client| client.kept > 0) else {
+            return self.push(slot, write);
+        };
+        match client.queue.iter_mut().rev().find(|place| place.is_kept()) {
+            Some(Place::Waiting { behind, .. }) => write(behind),
+            Some(Place::Ready { reply, .. }) => {
+                let mut more = Vec::new();
+                write(&mut more);
+                reply.extend_from_slice(&more);
+            }
+            None => {}
+        }
     }
 
     /// A command has been taken: CLIENT REPLY SKIP concerns the one after it.
@@ -454,12 +574,39 @@ impl Clients {
         !self.resumable.is_empty()
     }
 
+    /// A client whose command was held up may go on.
+    pub fn resume(&mut self, slot: u32) {
+        self.resumable.push(slot);
+    }
+
+    /// Looks again at clients whose output has been waiting.
+    pub fn tend_output(&mut self) {
+        for slot in std::mem::take(&mut self.over_soft) {
+            self.touch(slot);
+        }
+    }
+
     /// Hands all waiting output to the driver; answers how many bytes left.
-    pub fn flush(&mut self, output_bytes_max: usize, out: &mut Outbox<Effect>) -> u64 {
+    pub fn flush(&mut self, limits: &OutputLimits, out: &mut Outbox<Effect>) -> u64 {
+        let now = self.now;
         let mut sent = 0;
         for slot in std::mem::take(&mut self.dirty) {
             let Some(client) = self.slots[slot as usize].as_mut() else { continue };
             client.dirty = false;
+            let limit = limits.of(client.listens);
+            let waits = client.output_bytes();
+            if limit.soft_bytes > 0 && waits > limit.soft_bytes {
+                client.soft_since.get_or_insert(now);
+                self.over_soft.insert(slot);
+            } else {
+                client.soft_since = None;
+            }
+            let long = client.soft_since.is_some_and(|since| now.since(since) > limit.soft_time);
+            let overfull = long || (limit.hard_bytes > 0 && waits > limit.hard_bytes);
+            if overfull {
+                // What it doesn't read is not worth the memory.
+                client.output = Vec::new();
+            }
             if !client.output.is_empty() {
                 sent += client.output.len() as u64;
                 let bytes = take_output(&mut client.output);
@@ -468,7 +615,6 @@ impl Clients {
                     self.resumable.push(slot);
                 }
             }
-            let overfull = client.backlog > output_bytes_max;
             if overfull || client.is_done() {
                 out.push(Effect::Close { client: client.id });
             }
@@ -489,6 +635,14 @@ fn take_output(output: &mut Vec<u8>) -> Bytes {
         bytes
     } else {
         Bytes::from(std::mem::take(output))
+    }
+}
+
+/// What was answered to a command at once; one that is answered later has its own time.
+#[inline]
+fn note_answer(fate: &mut Fate, reply: &[u8]) {
+    if *fate != Fate::Pending {
+        *fate = Fate::Answered { failed: reply.first() == Some(&b'-') };
     }
 }
 

@@ -57,9 +57,9 @@ impl DiskQueue {
         self.pending.insert(token, Pending { ops, given, since: now });
     }
 
-    /// A write is durable.
-    pub(crate) fn written(&mut self, token: Token) {
-        self.pending.remove(&token);
+    /// A write is durable; how long it took.
+    pub(crate) fn written(&mut self, token: Token, now: Time) -> Option<Duration> {
+        self.pending.remove(&token).map(|pending| now.since(pending.since))
     }
 
     /// A write found the disk full. Whether that is news.

@@ -3,6 +3,7 @@
 
 use crate::api::{ClientId, Effect};
 use crate::blocking::NOTHING;
+use crate::clients::Fate;
 use crate::disk::DiskQueue;
 use crate::export::Export;
 use crate::hub::{Verdict, Waiter, Work};
@@ -198,6 +199,8 @@ impl Node {
     pub(crate) fn hang_up(&mut self, slot: u32) {
         if let Some(client) = self.hub.clients.get(slot) {
             client.closing = true;
+            let id = client.id;
+            self.forget_tracker(id);
         }
         self.hub.clients.touch(slot);
     }
@@ -233,17 +236,45 @@ impl Node {
 
     /// Takes a command; false if it must wait for earlier ones of its connection.
     fn command(&mut self, slot: u32, words: &[&[u8]]) -> bool {
+        if let Some(client) = self.hub.clients.get(slot) {
+            client.fate = Fate::Open;
+        }
         let taken = self.take_command(slot, words);
         if taken {
+            self.note_taken(slot, words);
             self.hub.clients.command_done(slot);
+            if !self.tracking.is_empty() {
+                self.end_caching(slot, words.first().copied().unwrap_or_default());
+            }
         }
         taken
+    }
+
+    /// Counts a command that was answered at once; one that waits is counted when it is answered.
+    #[inline]
+    fn note_taken(&mut self, slot: u32, words: &[&[u8]]) {
+        let now = self.hub.now;
+        let Some(client) = self.hub.clients.get(slot) else { return };
+        let Fate::Answered { failed } = client.fate else { return };
+        let (spec, took) = (client.current, now.since(client.arrived));
+        let clock = self.hub.clock;
+        self.hub.clients.timings.note_call(spec, took, failed, || clock.read(now));
+        if self.is_slow(took) {
+            self.note_slow(slot, spec, words, took);
+        }
+    }
+
+    /// A command was refused before it could be carried out.
+    fn note_rejected(&mut self, slot: u32, spec: &Spec) {
+        self.hub.clients.timings.note_rejected(spec);
+        self.reopen(slot);
     }
 
     fn take_command(&mut self, slot: u32, words: &[&[u8]]) -> bool {
         if self.loading {
             self.hub.counters.commands += 1;
             self.refuse(slot, "LOADING Sihai is starting: its shards don't serve yet. Retry in a moment");
+            self.reopen(slot);
             return true;
         }
         let spec = match command::resolve(words) {
@@ -254,6 +285,10 @@ impl Node {
                     client.transaction.refuse();
                 }
                 self.refuse(slot, error);
+                self.reopen(slot);
+                if let Some(spec) = words.first().and_then(|name| command::lookup(name)) {
+                    self.hub.clients.timings.note_rejected(spec);
+                }
                 return true;
             }
         };
@@ -274,9 +309,16 @@ impl Node {
         let Some(client) = self.hub.clients.get(slot) else { return true };
         client.commands += 1;
         client.last_command = spec.name;
+        client.current = spec;
         client.last_command_at = now;
         if !client.trusted && !self.admit(slot, spec, words) {
+            self.note_rejected(slot, spec);
             return true;
+        }
+        if !gathers && self.pause.is_on() && self.must_pause(slot, spec) {
+            // It is counted when it is read again.
+            self.hub.counters.commands -= 1;
+            return false;
         }
         if self.must_only_listen(slot, spec) {
             let name = spec.name;
@@ -287,11 +329,16 @@ impl Node {
                      in this context"
                 ),
             );
+            self.note_rejected(slot, spec);
             return true;
         }
         if gathers {
             self.gather(slot, spec, words);
+            self.reopen(slot);
             return true;
+        }
+        if !self.monitors.is_empty() {
+            self.show_all(slot, spec, words);
         }
         match spec.place {
             _ if spec.group == command::spec::Group::Transactions => {
@@ -302,6 +349,33 @@ impl Node {
             Place::Connection | Place::Node => self.answer_here(slot, spec, words),
         }
         true
+    }
+
+    /// What was answered says nothing of how long the command takes.
+    fn reopen(&mut self, slot: u32) {
+        if let Some(client) = self.hub.clients.get(slot) {
+            client.fate = Fate::Open;
+        }
+    }
+
+    /// Hangs up on clients that have neither said nor waited for anything for longer than `timeout`.
+    pub(crate) fn hang_up_on_idle(&mut self) {
+        let (limit, now) = (self.hub.config.idle_timeout, self.hub.now);
+        if limit == base::Duration::ZERO {
+            return;
+        }
+        let idle = self.hub.clients.iter().filter(|client| {
+            now.since(client.last_command_at) > limit
+                && client.pending() == 0
+                && !client.listens
+                && !client.held
+                && !self.monitors.contains(&client.id)
+        });
+        for id in idle.map(|client| client.id).collect::<Vec<ClientId>>() {
+            if let Some(slot) = self.hub.clients.slot(id) {
+                self.hang_up(slot);
+            }
+        }
     }
 
     /// Answers with an error.
@@ -353,8 +427,17 @@ impl Node {
         }
         if spec.is_write() {
             self.submit_write(slot, group, &Op::Command(invocation));
+            if self.hub.tracks {
+                self.note_write(slot, group, spec, words);
+            }
+        } else if self.tracking.is_empty() || !self.note_read(slot, spec, words) {
+            self.submit_read(slot, group, &invocation);
         } else {
             self.submit_read(slot, group, &invocation);
+            self.hub.clients.keep_answer(slot);
+            if !self.hears_changes(group) {
+                self.invalidate_read(slot, spec, words);
+            }
         }
     }
 
@@ -474,7 +557,15 @@ impl Node {
             self.hub.counters.forwarded += 1;
         }
         let since = self.asked_at(waiter);
-        self.lanes[group.0 as usize].push(waiter, work, since);
+        let lane = &mut self.lanes[group.0 as usize];
+        if self.hub.tracks
+            && matches!(work, Work::Write(_))
+            && let Some(client) = waiter.client().or_else(|| self.blocked.client_of_waiter(waiter))
+            && self.tracking.of(client).is_some_and(|tracker| tracker.no_loop)
+        {
+            self.hub.writers.insert((group, lane.next_sequence()), client);
+        }
+        lane.push(waiter, work, since);
         self.lanes_dirty.insert(group);
     }
 

@@ -22,7 +22,10 @@ impl Node {
     pub(crate) fn disk_done(&mut self, completion: DiskCompletion) {
         match completion {
             DiskCompletion::Written { token, report } => {
-                self.hub.disk.written(token);
+                if let Some(took) = self.hub.disk.written(token, self.hub.now) {
+                    let wall = self.hub.wall();
+                    self.hub.clients.timings.note_event("aof-fsync-always", took, wall);
+                }
                 if self.hub.disk.has_room(&mut self.hub.out) {
                     self.hub.note(Level::Info, "the disk has room again; writes go on");
                 }
@@ -123,6 +126,7 @@ impl Node {
         if now >= self.next_ask {
             self.next_ask = now + ASK_AGAIN;
             self.ask_for_lost();
+            self.hang_up_on_idle();
         }
         self.replace_silent_links();
         let placements: BTreeMap<GroupId, crate::meta::Placement> =
@@ -145,7 +149,11 @@ impl Node {
             }
         }
         self.tend_lanes();
+        self.tend_tracking();
         self.tend_blocked();
+        self.tend_pause();
+        self.tend_sleepers();
+        self.hub.clients.tend_output();
         self.tend_broadcasts();
         self.tend_exports();
         self.tend_loading();

@@ -1,11 +1,13 @@
 //! What all parts of a node share: the clocks, the links to other nodes, the clients, what waits for the disk, what
 //! is known of leaders, and the counters. Parts don't call each other; they leave their results here.
 
-use crate::api::{Config, Effect, Level};
+use crate::api::{ClientId, Config, Effect, Level};
 use crate::clients::{Clients, Ticket};
 use crate::disk::DiskQueue;
+use crate::invalidations::{By, Change};
 use crate::machine::WallClock;
 use crate::memory::Memory;
+use crate::op::Provenance;
 use crate::overview::Counters;
 use crate::wire::{Answer, ChunkName, PeerMessage, Reply};
 use base::codec::{Encode, Encoder};
@@ -52,6 +54,16 @@ pub enum Waiter {
     },
     /// Nobody.
     Nobody,
+}
+
+impl Waiter {
+    /// The client that waits, but for those in [`Waiter::Blocked`].
+    pub fn client(&self) -> Option<ClientId> {
+        match self {
+            Waiter::Client(ticket) | Waiter::Exec(ticket) => Some(ticket.client()),
+            _ => None,
+        }
+    }
 }
 
 /// What was asked of a group, encoded as it travels and is logged.
@@ -192,6 +204,14 @@ pub struct Hub {
     pub encodings: keyspace::Encodings,
     /// What the copies on this node hold in memory, and may.
     pub memory: Memory,
+    /// What has changed in the copies here, while clients of this node keep what they have read.
+    pub changes: Vec<Change>,
+    /// Whether some do.
+    pub tracks: bool,
+    /// Whose writes are on their way by a lane, of clients that don't want to hear of their own, by group and sequence.
+    pub writers: BTreeMap<(GroupId, u64), ClientId>,
+    /// Operations of this node's clients that took long, as they were asked for.
+    pub slow: Vec<(Ticket, Bytes)>,
     /// Blocking commands of this node's clients that a leader on this node offers to.
     pub offers: Vec<u64>,
     /// What is counted.
@@ -226,11 +246,46 @@ impl Hub {
             listening: base::database::EventClasses::default(),
             encodings: keyspace::Encodings::default(),
             memory: Memory::default(),
+            changes: Vec::new(),
+            tracks: false,
+            slow: Vec::new(),
+            writers: BTreeMap::new(),
             offers: Vec::new(),
             counters: Counters::default(),
             clock_off: false,
             config,
         }
+    }
+
+    /// An operation, encoded as it was asked for, is answered: if that took long, the slow log hears of it.
+    #[inline]
+    pub fn note_slow(&mut self, waiter: Waiter, op: &[u8]) {
+        let (Waiter::Client(ticket) | Waiter::Exec(ticket)) = waiter else { return };
+        if self.config.slower_than.is_some_and(|least| self.now.since(ticket.since()) >= least) {
+            self.slow.push((ticket, Bytes::copy_from_slice(op)));
+        }
+    }
+
+    /// By whom of this node's clients an operation was asked for: it came through a lane of this node, or was waited for here.
+    pub fn changer(&mut self, group: GroupId, from: Option<Provenance>, waiter: Waiter) -> By {
+        if let Some(from) = from.filter(|from| from.session == self.session) {
+            // What is below has been applied, or never will be.
+            let later = self.writers.split_off(&(group, from.sequence));
+            let other_groups = std::mem::replace(&mut self.writers, later);
+            self.writers.extend(other_groups.into_iter().filter(|((of, _), _)| *of != group));
+            return self.writers.remove(&(group, from.sequence)).map_or(By::Nobody, By::Client);
+        }
+        match waiter {
+            Waiter::Blocked(id) => By::Blocked(id),
+            waiter => waiter.client().map_or(By::Nobody, By::Client),
+        }
+    }
+
+    /// It is so late now.
+    #[inline]
+    pub fn set_now(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        (self.clients.now, self.clients.clock) = (self.now, self.clock);
     }
 
     /// The wall clock now.
@@ -377,7 +432,7 @@ impl Hub {
         for effect in self.out.drain(..) {
             out.push(effect);
         }
-        self.counters.bytes_out += self.clients.flush(self.config.client_output_bytes_max, out);
+        self.counters.bytes_out += self.clients.flush(&self.config.output_limits, out);
     }
 }
 

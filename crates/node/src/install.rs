@@ -9,6 +9,7 @@
 use crate::api::{Effect, Level};
 use crate::fetch::{Fetch, PIECES_MAX};
 use crate::hub::{DiskRead, Hub};
+use crate::invalidations::Change;
 use crate::load::Load;
 use crate::machine::{Machine, State};
 use crate::meta::Placement;
@@ -270,6 +271,10 @@ impl Replica {
     pub(crate) fn finish_install(&mut self, hub: &mut Hub, machine: Machine) {
         let Some(install) = self.install.take() else { return };
         self.machine = machine;
+        if hub.tracks {
+            base::mark!("changes_skipped_by_a_snapshot");
+            hub.changes.push(Change::anything());
+        }
         #[cfg(feature = "bugs")]
         {
             self.machine.bugs = hub.config.bugs;

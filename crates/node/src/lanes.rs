@@ -68,6 +68,11 @@ impl Lane {
         self.waiting.len()
     }
 
+    /// The sequence of the next write that is put at the lane's end.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
     /// Puts work at the lane's end. `since` is when its client asked.
     pub fn push(&mut self, waiter: Waiter, work: Work, since: Time) {
         let ask = match work {
@@ -180,6 +185,8 @@ impl Lane {
             verdict => {
                 if let Some(waiting) = self.take(id) {
                     self.note_overtaken(&waiting);
+                    let (Ask::Write { op: asked, .. } | Ask::Read { query: asked, .. }) = &waiting.ask;
+                    hub.note_slow(waiting.waiter, asked);
                     hub.tell(self.group, waiting.waiter, verdict);
                 }
             }

@@ -33,6 +33,8 @@ mod house;
 pub mod hub;
 /// Fetching a snapshot, and mending the one that is here.
 mod install;
+/// What has changed is told to whoever keeps it.
+pub mod invalidations;
 /// Becoming a member.
 mod joining;
 /// Forwarding to a group's leader, in order, each write once.
@@ -49,6 +51,8 @@ pub mod members;
 pub mod memory;
 /// What every node knows: members, placement, databases, settings.
 pub mod meta;
+/// Clients that are shown what others send.
+pub mod monitor;
 /// Composition and dispatch.
 pub mod node;
 /// What has changed is offered to who waits for it.
@@ -57,6 +61,8 @@ mod offers;
 pub mod op;
 /// The read model that INFO, CLUSTER, status, metrics and the console render.
 pub mod overview;
+/// Clients whose commands wait until they are let go on.
+pub mod pause;
 /// The other members: links, beats, messages.
 mod peers;
 /// One copy of a group: agreement, then application, then answers.
@@ -65,10 +71,16 @@ pub mod replica;
 pub mod scatter;
 /// The leader's side of forwarding.
 pub mod serve;
+/// Commands that took long.
+pub mod slowlog;
 /// How a node begins.
 pub mod start;
 /// Who listens to which channels.
 pub mod subscriptions;
+/// How often commands were called, and how long they took.
+pub mod timings;
+/// Who keeps what of that which was read.
+pub mod tracking;
 /// MULTI, EXEC, WATCH: commands that take effect together.
 pub mod transactions;
 /// Taking snapshots, and serving their pieces.

@@ -44,17 +44,33 @@ impl Node {
         }
     }
 
+    fn counters(&self) -> Counters {
+        let timings = &self.hub.clients.timings;
+        Counters {
+            blocked_clients: (self.blocked.len() + self.pause.len()) as u64,
+            tracking_clients: self.tracking.len() as u64,
+            tracking_totals: self.tracking.totals().map(|total| total as u64),
+            commands_by_name: timings
+                .all()
+                .into_iter()
+                .map(|(name, calls)| {
+                    let counts = [calls.calls, calls.took_us, calls.rejected, calls.failed];
+                    (name, counts, [500, 990, 999].map(|permille| calls.permille_us(permille)))
+                })
+                .collect(),
+            errors: self.hub.clients.errors.clone(),
+            access_denied: self.access_log.counts(),
+            ..self.hub.counters.clone()
+        }
+    }
+
     /// Everything that INFO, status, metrics and probes render.
     pub fn overview(&self, now: Time) -> Overview {
         let now = self.hub.now.max(now);
         let mut overview = Overview {
             me: self.hub.me,
             loading: self.loading,
-            counters: Counters {
-                errors: self.hub.clients.errors.clone(),
-                access_denied: self.access_log.counts(),
-                ..self.hub.counters.clone()
-            },
+            counters: self.counters(),
             memory: self.hub.memory.limits,
             machine: self.machine_facts.clone(),
             log_bytes: self.disk.log_bytes,

@@ -95,8 +95,8 @@ impl Machine {
         }
     }
 
-    /// Applies one batch and tells the outcome of each operation, by its place in the batch, together with the state
-    /// that it has left.
+    /// Applies one batch and tells the outcome of each operation, by its place in the batch and with whose it was, together with
+    /// the state that it has left.
     ///
     /// # Errors
     /// If this release can't read the batch. Every replica of the same release meets the same, so the node must stop:
@@ -105,7 +105,7 @@ impl Machine {
         &mut self,
         index: Index,
         batch: &[u8],
-        mut tell: impl FnMut(&mut Self, usize, Outcome<'_>),
+        mut tell: impl FnMut(&mut Self, usize, Option<Provenance>, Outcome<'_>),
     ) -> Result<(), BadBatch> {
         self.advance(index);
         let mut batch = BatchReader::new(batch)?;
@@ -121,10 +121,10 @@ impl Machine {
                         self.complete(from);
                     }
                     let reply = std::mem::take(&mut self.scratch);
-                    tell(self, place, Outcome::Done(&reply));
+                    tell(self, place, provenance, Outcome::Done(&reply));
                     self.scratch = reply;
                 }
-                Admission::Answer(outcome) => tell(self, place, outcome),
+                Admission::Answer(outcome) => tell(self, place, provenance, outcome),
             }
             place += 1;
         }

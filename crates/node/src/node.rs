@@ -2,19 +2,24 @@
 //! lets every group that was touched propose, append and persist once for all of them.
 
 use crate::access::Users;
-use crate::api::{Config, Effect, Input, JoinRequest, Level, Machine as MachineFacts, PeerAddress};
+use crate::answers::Sleeper;
+use crate::api::{ClientId, Config, Effect, Input, JoinRequest, Level, Machine as MachineFacts, PeerAddress};
 use crate::blocking::Blocked;
 use crate::broadcast::Broadcasts;
 use crate::export::Export;
 use crate::hub::Hub;
+use crate::invalidations::Change;
 use crate::joining::Decided;
 use crate::lanes::Lane;
 use crate::machine::State;
 use crate::meta::Meta;
+use crate::pause::Pause;
 use crate::replica::Replica;
 use crate::scatter::Job;
+use crate::slowlog::SlowLog;
 use crate::start::Loading;
 use crate::subscriptions::Subscriptions;
+use crate::tracking::Tracking;
 use crate::users::log::AccessLog;
 use crate::wire::PeerMessage;
 use base::database::ScanPosition;
@@ -37,6 +42,18 @@ pub struct Node {
     pub(crate) jobs: BTreeMap<u64, Job>,
     /// Who listens to which channels.
     pub(crate) subscriptions: Subscriptions,
+    /// Who keeps what it has read.
+    pub(crate) tracking: Tracking,
+    /// Clients that are shown every command.
+    pub(crate) monitors: BTreeSet<ClientId>,
+    /// Whether clients are paused.
+    pub(crate) pause: Pause,
+    /// Commands that took long.
+    pub(crate) slow_log: SlowLog,
+    /// Clients that DEBUG lets sleep.
+    pub(crate) sleepers: Vec<Sleeper>,
+    /// Whether the shards that it leads let keys go whose time has come (DEBUG SET-ACTIVE-EXPIRE).
+    pub(crate) lets_expire: bool,
     /// What all nodes were asked.
     pub(crate) broadcasts: Broadcasts,
     /// Clients that wait for something to come.
@@ -166,6 +183,12 @@ impl Node {
             view: View::unknown(),
             jobs: BTreeMap::new(),
             subscriptions: Subscriptions::default(),
+            tracking: Tracking::default(),
+            monitors: BTreeSet::new(),
+            pause: Pause::default(),
+            slow_log: SlowLog::default(),
+            sleepers: Vec::new(),
+            lets_expire: true,
             broadcasts: Broadcasts::default(),
             blocked: Blocked::default(),
             access_log: AccessLog::default(),
@@ -281,6 +304,10 @@ impl Node {
         let memory = crate::views::config::memory::of(meta);
         let removed = meta.is_removed(self.hub.me);
         let moved = addresses != self.view.addresses;
+        if self.hub.tracks && databases != self.view.databases {
+            // Databases were exchanged, or one was dropped.
+            self.hub.changes.push(Change::anything());
+        }
         let shards: Vec<GroupId> = slots.groups().into_iter().collect();
         if let Some(last) = shards.last() {
             self.ensure_group(*last);
@@ -365,7 +392,15 @@ impl Node {
         }
     }
 
+    /// Whether the shards that this node leads let keys go.
+    fn may_expire(&self) -> bool {
+        self.lets_expire && !self.pause.is_on() && !self.hub.clock_off
+    }
+
     fn expire(&mut self) {
+        if !self.may_expire() {
+            return;
+        }
         for at in 0..self.replicas.len() {
             if let Some(replica) = self.replicas[at].live() {
                 replica.expire(&mut self.hub);
@@ -379,7 +414,7 @@ impl Core for Node {
     type Effect = Effect;
 
     fn step(&mut self, now: Time, input: Input, _out: &mut Outbox<Effect>) {
-        self.hub.now = self.hub.now.max(now);
+        self.hub.set_now(now);
         match input {
             Input::Connected { client, address, loopback } => self.connected(client, address, loopback),
             Input::Received { client, bytes } => self.received(client, bytes),
@@ -394,9 +429,7 @@ impl Core for Node {
                 self.hub.clients.finish(client);
             }
             Input::Closed { client } => {
-                self.hub.clients.close(client);
-                self.subscriptions.forget(client);
-                self.blocked_client_gone(client);
+                self.client_gone(client);
             }
             Input::PeerUp { node } => self.peer_up(node),
             Input::PeerDown { node } => self.peer_down(node),
@@ -410,7 +443,7 @@ impl Core for Node {
     }
 
     fn flush(&mut self, now: Time, out: &mut Outbox<Effect>) {
-        self.hub.now = self.hub.now.max(now);
+        self.hub.set_now(now);
         if self.hub.now >= self.next_tick {
             self.tick();
         }
@@ -435,6 +468,8 @@ impl Core for Node {
             self.flush_lanes();
             self.flush_groups();
             self.measure_memory();
+            self.name_changers();
+            self.tell_slow();
             self.settle_all();
             for id in std::mem::take(&mut self.hub.offers) {
                 self.offered(id);
@@ -442,6 +477,7 @@ impl Core for Node {
             self.publish_events();
             // What clients ask next must rest on what they were told.
             self.refresh_view();
+            self.tell_changes();
             self.answer_decided();
             self.resume_clients();
             if self.hub.dirty.is_empty()
@@ -465,7 +501,7 @@ impl Core for Node {
             if let Some(at) = replica.raft.deadline() {
                 first = first.min(at);
             }
-            if let Some(at) = replica.next_expiry(self.hub.now).filter(|_| !self.hub.clock_off) {
+            if let Some(at) = replica.next_expiry(self.hub.now).filter(|_| self.may_expire()) {
                 first = first.min(self.hub.clock.when(at));
             }
         }

@@ -8,6 +8,7 @@ use crate::blocking::is_nothing;
 use crate::fetch::Fetch;
 use crate::hub::{Hub, Verdict, Waiter, Work};
 use crate::install::{Install, Partial};
+use crate::invalidations::Change;
 use crate::machine::{Machine, Outcome};
 use crate::op::{BatchReader, BatchWriter, Op, Provenance, decode_op, encode_op};
 use crate::serve::Served;
@@ -18,6 +19,7 @@ use base::{
     Core, Duration, Entry, GroupId, Index, NodeId, Outbox, Payload, ReplicaId, Term, Time, UnixMillis,
 };
 use bytes::Bytes;
+use keyspace::Keyspace;
 use raft::{Effect, Input, Raft, ReadRefusal};
 use std::collections::{BTreeMap, VecDeque};
 use storage::{Op as DiskOp, SnapshotRecord};
@@ -457,6 +459,7 @@ impl Replica {
         if let Some(keyspace) = self.machine.keyspace_mut() {
             keyspace.listen(listening);
             keyspace.set_encodings(hub.encodings);
+            keyspace.watch_changes(hub.tracks);
         }
         for entry in entries {
             let (waiters, reads) = self.claim(hub, &entry);
@@ -502,8 +505,12 @@ impl Replica {
         let mut reads = reads.into_iter().peekable();
         let awaited = !self.waitlist.is_empty();
         let mut nothing = Vec::new();
-        let applied = self.machine.apply(index, batch, |machine, place, outcome| {
+        self.note_slow(hub, batch, waiters);
+        let applied = self.machine.apply(index, batch, |machine, place, from, outcome| {
             let waiter = waiters.get(place).copied().unwrap_or(Waiter::Nobody);
+            if hub.tracks {
+                note_changes(machine, hub, group, from, waiter);
+            }
             if awaited && matches!(outcome, Outcome::Done(reply) if is_nothing(reply)) {
                 nothing.push(place);
             }
@@ -531,6 +538,26 @@ impl Replica {
         if awaited {
             let stirred = self.stirred(batch, &nothing);
             self.offer_stirred(hub, stirred);
+        }
+    }
+
+    /// Tells the slow log of those operations of a batch for which somebody has waited long.
+    fn note_slow(&self, hub: &mut Hub, batch: &[u8], waiters: &[Waiter]) {
+        let Some(least) = hub.config.slower_than else { return };
+        let now = hub.now;
+        let is_slow = |waiter: &Waiter| matches!(waiter, Waiter::Client(ticket) | Waiter::Exec(ticket) if now.since(ticket.since()) >= least);
+        // A batch that isn't slow is not read again.
+        if !waiters.iter().any(is_slow) {
+            return;
+        }
+        let Ok(mut reader) = BatchReader::new(batch) else { return };
+        for waiter in waiters {
+            let Ok(Some((_, op))) = reader.next() else { return };
+            if is_slow(waiter) {
+                let mut bytes = Vec::new();
+                encode_op(&mut bytes, &op);
+                hub.note_slow(*waiter, &bytes);
+            }
         }
     }
 
@@ -676,8 +703,22 @@ impl Replica {
     }
 }
 
+/// Leaves what an operation has changed for those who keep it.
+fn note_changes(
+    machine: &mut Machine,
+    hub: &mut Hub,
+    group: GroupId,
+    from: Option<Provenance>,
+    waiter: Waiter,
+) {
+    let by = hub.changer(group, from, waiter);
+    let changed = machine.keyspace_mut().map(Keyspace::take_changed).unwrap_or_default();
+    hub.changes.extend(changed.into_iter().map(|what| Change { what, by }));
+}
+
 /// Answers a read from the state as it is.
 fn read_now(machine: &mut Machine, hub: &mut Hub, group: GroupId, read: Read, time: UnixMillis) {
+    hub.note_slow(read.waiter, &read.query);
     match decode_op(&mut &read.query[..]) {
         Ok(Op::Command(invocation)) => {
             let (mut reply, seed) = (Vec::new(), hub.rng.next_u64());

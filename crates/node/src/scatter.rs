@@ -253,8 +253,16 @@ impl Node {
         }
     }
 
+    fn note_slow_job(&mut self, job: &Job) {
+        if self.is_slow(self.hub.now.since(job.since())) {
+            let words: Vec<&[u8]> = job.words.iter().map(|word| &word[..]).collect();
+            self.note_slow_answer(job.ticket, job.since(), job.spec, &words);
+        }
+    }
+
     fn merge(&mut self, id: u64, last: GroupId) {
         let Some(mut job) = self.jobs.remove(&id) else { return };
+        self.note_slow_job(&job);
         if let Some(error) = job.failed.take() {
             self.hub.clients.answer(job.ticket, &error);
             return;

@@ -4,6 +4,7 @@
 use crate::api::{Config, Level};
 use crate::hub::Waiter;
 use crate::install::Partial;
+use crate::invalidations::Change;
 use crate::load::Load;
 use crate::machine::{Machine, State};
 use crate::meta::{Meta, MetaCommand};
@@ -111,6 +112,10 @@ impl Node {
         self.hub.disk_ops.push(DiskOp::Identity(identity));
         self.hub.disk_ops.push(DiskOp::DropReplica { group });
         self.replicas[group.0 as usize] = Copy::None;
+        if self.hub.tracks {
+            // Nobody tells this node of later changes.
+            self.hub.changes.push(Change::anything());
+        }
     }
 
     /// Copies that meta wants here and that were given up must come back as new ones: asks for them, until it is so.

@@ -55,8 +55,8 @@ struct Executing {
 
 #[derive(Debug)]
 enum Part {
-    /// The first of so many replies of the shard.
-    Shard(usize),
+    /// The first of so many replies of the shard, to this command.
+    Shard(&'static Spec, usize),
     /// Answered by this node.
     Here(&'static Spec, Vec<Bytes>),
     /// Not allowed any more.
@@ -85,6 +85,21 @@ impl Gathering {
         self.watched.len()
     }
 
+    /// Whether one of the gathered commands is such.
+    pub fn holds(&self, such: impl Fn(&Spec) -> bool) -> bool {
+        self.commands.iter().flat_map(|gathered| &gathered.commands).any(|(spec, _)| such(spec))
+    }
+
+    /// How many bytes the words of the gathered commands are.
+    pub fn bytes(&self) -> usize {
+        self.commands.as_ref().map_or(0, |gathered| gathered.bytes)
+    }
+
+    /// What was gathered.
+    pub(crate) fn commands(&self) -> &[(&'static Spec, Vec<Bytes>)] {
+        self.commands.as_ref().map_or(&[], |gathered| &gathered.commands)
+    }
+
     /// A command was refused before it could be gathered.
     pub fn refuse(&mut self) {
         if let Some(gathered) = &mut self.commands {
@@ -108,7 +123,7 @@ pub(crate) fn is_immediate(spec: &Spec) -> bool {
 fn is_answered_at_once(spec: &Spec) -> bool {
     match spec.name.split_once('|').map_or(spec.name, |(container, _)| container) {
         "ping" | "echo" | "select" | "time" | "info" | "command" | "memory" | "object" | "lolwut"
-        | "unwatch" | "publish" | "client" => true,
+        | "unwatch" | "publish" | "client" | "slowlog" | "latency" => true,
         "config" => spec.name == "config|get",
         "acl" => !matches!(spec.name, "acl|setuser" | "acl|deluser"),
         _ => false,
@@ -268,12 +283,31 @@ impl Node {
             client.held = true;
         }
         let op = Op::Transaction(plan.transaction);
+        if !self.tracking.is_empty() {
+            self.note_kept(slot, group, &gathered);
+        }
         if writes {
             self.write(group, Waiter::Exec(ticket), &op);
         } else {
             let mut query = Vec::new();
             encode_op(&mut query, &op);
             self.query(group, Waiter::Exec(ticket), query.into(), false);
+        }
+    }
+
+    /// Notes which keys the client keeps of the transaction that was sent last.
+    fn note_kept(&mut self, slot: u32, group: GroupId, gathered: &Gathered) {
+        let heard = self.hears_changes(group);
+        for (spec, words) in gathered.commands.iter().filter(|(spec, _)| spec.place == Place::Keys) {
+            let words: Words<'_> = words.iter().map(|word| &word[..]).collect();
+            if spec.is_write() {
+                self.note_write(slot, group, spec, &words);
+            } else if self.note_read(slot, spec, &words) {
+                self.hub.clients.keep_answer(slot);
+                if !heard {
+                    self.invalidate_read(slot, spec, &words);
+                }
+            }
         }
     }
 
@@ -326,7 +360,7 @@ impl Node {
             } else {
                 Vec::new()
             };
-            plan.parts.push(Part::Shard(1 + others.len()));
+            plan.parts.push(Part::Shard(spec, 1 + others.len()));
             plan.transaction.commands.push(invocation.clone());
             let elsewhere = |database| Invocation { database, ..invocation.clone() };
             plan.transaction.commands.extend(others.into_iter().map(elsewhere));
@@ -352,7 +386,7 @@ impl Node {
         let Some(client) = self.hub.clients.of(ticket) else { return };
         let Some(executing) = client.transaction.executing.take() else { return };
         let reply = match outcome {
-            Ok(outcome) => self.assemble(ticket.slot(), &executing, &outcome),
+            Ok(outcome) => self.assemble(ticket, &executing, &outcome),
             Err(error) if error == Memory::full_error() => {
                 format!("-EXECABORT Transaction discarded because of: {OUT_OF_MEMORY}\r\n").into_bytes()
             }
@@ -364,12 +398,15 @@ impl Node {
     /// A transaction that concerns no shard.
     fn answer_alone(&mut self, slot: u32, executing: Executing) {
         let ticket = self.hub.clients.ticket(slot, None);
-        let reply = self.assemble(slot, &executing, &[1]);
+        let reply = self.assemble(ticket, &executing, &[1]);
         self.hub.clients.answer(ticket, &reply);
     }
 
     /// The client's reply out of the shard's outcome and what is answered here.
-    fn assemble(&mut self, slot: u32, executing: &Executing, outcome: &[u8]) -> Vec<u8> {
+    fn assemble(&mut self, ticket: Ticket, executing: &Executing, outcome: &[u8]) -> Vec<u8> {
+        let slot = ticket.slot();
+        let took = self.hub.now.since(ticket.since());
+        let wall = self.hub.wall();
         let mut reply = Vec::new();
         let mut writer = Writer::new(&mut reply, executing.protocol);
         let Some((1, mut rest)) = outcome.split_first() else {
@@ -378,8 +415,12 @@ impl Node {
         };
         writer.array(executing.parts.len());
         for part in &executing.parts {
+            let begin = reply.len();
+            let spec: &'static Spec = match part {
+                Part::Shard(spec, _) | Part::Here(spec, _) | Part::Refused(spec, ..) => spec,
+            };
             match part {
-                Part::Shard(count) => {
+                Part::Shard(_, count) => {
                     for nth in 0..*count {
                         let (first, after) = next_reply(rest);
                         rest = after;
@@ -403,6 +444,12 @@ impl Node {
                     }
                     reply.extend_from_slice(&self.hub.clients.end_capture(slot, kept));
                 }
+            }
+            if matches!(part, Part::Refused(..)) {
+                self.hub.clients.timings.note_rejected(spec);
+            } else {
+                let failed = reply.get(begin) == Some(&b'-');
+                self.hub.clients.timings.note_call(spec, took, failed, || wall);
             }
         }
         reply

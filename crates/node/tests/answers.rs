@@ -190,7 +190,7 @@ fn clients_are_named_and_listed() {
             ("CLIENT UNBLOCK 1 foo", "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
             ("CLIENT", "-ERR wrong number of arguments for 'client' command"),
             ("CLIENT FOO", "-ERR unknown subcommand 'FOO'. Try CLIENT HELP."),
-            ("CLIENT TRACKING ON", "-ERR unknown subcommand 'TRACKING'. Try CLIENT HELP."),
+            ("CLIENT TRACKING FOO", "-ERR syntax error"),
             ("CLIENT LIST TYPE foo", "-ERR Unknown client type 'foo'"),
             ("CLIENT LIST TYPE replica", "$0\r\n"),
             ("CLIENT LIST ID abc", "-ERR Invalid client ID"),

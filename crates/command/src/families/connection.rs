@@ -75,7 +75,6 @@ pub(crate) const SPECS: &[Spec] = &[
         .has(CLIENT),
 ];
 
-/// 280, 281 and 286 to 289 are kept for PAUSE, UNPAUSE, TRACKING, CACHING, GETREDIR and TRACKINGINFO.
 const CLIENT: &[Spec] = &[
     client(273, "client|id", 2).docs("5.0.0", "O(1)", "Answers the connection's number."),
     client(274, "client|getname", 2).docs("2.6.9", "O(1)", "Answers the name that the client gave itself."),
@@ -90,6 +89,12 @@ const CLIENT: &[Spec] = &[
         .docs("2.4.0", "O(N) for N connections", "Describes connections.")
         .tips(&["nondeterministic_output"]),
     others(279, "client|kill", -3).docs("2.4.0", "O(N) for N connections", "Closes connections."),
+    others(280, "client|pause", -3).docs(
+        "3.0.0",
+        "O(1)",
+        "Lets the commands of all clients of this node wait, or only those that change something.",
+    ),
+    others(281, "client|unpause", 2).docs("6.2.0", "O(N) for N paused clients", "Ends CLIENT PAUSE."),
     others(282, "client|unblock", -3).docs("5.0.0", "O(1)", "Ends the waiting of a blocked client."),
     client(283, "client|reply", 3).docs("3.2.0", "O(1)", "Switches replies on or off."),
     client(284, "client|no-evict", 3).flags(&[F::ADMIN]).docs(
@@ -101,6 +106,26 @@ const CLIENT: &[Spec] = &[
         "7.2.0",
         "O(1)",
         "Whether this client's commands count as a use of their keys.",
+    ),
+    client(286, "client|tracking", -3).docs(
+        "6.0.0",
+        "O(1)",
+        "Whether this client keeps what it reads, and hears when that changes.",
+    ),
+    client(287, "client|caching", 3).docs(
+        "6.0.0",
+        "O(1)",
+        "Whether this client keeps what its next command reads.",
+    ),
+    client(288, "client|getredir", 2).docs(
+        "6.0.0",
+        "O(1)",
+        "Answers who hears of changes in this client's place.",
+    ),
+    client(289, "client|trackinginfo", 2).docs(
+        "6.2.0",
+        "O(1)",
+        "Describes how this client hears of changes.",
     ),
     connection(290, "client|help", 2).flags(&[F::LOADING, F::STALE]).docs(
         "5.0.0",

@@ -22,6 +22,16 @@ const fn config(id: u16, name: &'static str, arity: i32) -> Spec {
     server(id, name, arity).flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE])
 }
 
+const fn slowlog(id: u16, name: &'static str, arity: i32) -> Spec {
+    server(id, name, arity)
+        .flags(&[F::ADMIN, F::LOADING, F::STALE])
+        .tips(&["request_policy:all_nodes", "nondeterministic_output"])
+}
+
+const fn watching(id: u16, name: &'static str, arity: i32) -> Spec {
+    server(id, name, arity).flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE])
+}
+
 const fn cluster(id: u16, name: &'static str, arity: i32) -> Spec {
     node(id, name, arity, Group::Cluster).flags(&[F::STALE])
 }
@@ -46,65 +56,85 @@ const fn by_hand_with(id: u16, name: &'static str, arity: i32, since: &'static s
 const MEMORY_KEY: &[KeySpec] = &[spec::at(2, 0, 1, &[K::RO])];
 const UNORDERED: &[&str] = &["nondeterministic_output_order"];
 const VARYING: &[&str] = &["nondeterministic_output"];
+const VARYING_BY_NODE: &[&str] =
+    &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"];
 const VARYING_BY_SHARD: &[&str] =
     &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 
 /// The family's part of the table.
-pub(crate) const SPECS: &[Spec] =
-    &[
-        server(384, "info", -1)
-            .flags(&[F::LOADING, F::STALE])
-            .category(Categories::DANGEROUS)
-            .docs("1.0.0", "O(1)", "Describes the node and the cluster.")
-            .tips(VARYING_BY_SHARD),
-        server(385, "time", 1)
-            .flags(&[F::LOADING, F::STALE, F::FAST])
-            .docs("2.6.0", "O(1)", "Answers the node's Unix time in seconds and microseconds.")
-            .tips(VARYING),
-        server(386, "swapdb", 3)
-            .flags(&[F::WRITE, F::FAST])
-            .category(Categories::KEYSPACE)
-            .category(Categories::DANGEROUS)
-            .docs("4.0.0", "O(N) for N clients of either", "Exchanges two databases."),
-        node(387, "wait", 3, Group::Generic)
-            .category(Categories::CONNECTION)
-            .docs("3.0.0", "O(1)", "Waits until the connection's writes are on so many other nodes.")
-            .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
-        server(388, "sync", 1).flags(&[F::ADMIN, F::NOSCRIPT, F::NO_ASYNC_LOADING, F::NO_MULTI]).docs(
-            "1.0.0",
-            "O(N) for N keys",
-            "Sends all databases as one RDB file, and hangs up.",
-        ),
-        server(389, "psync", -3).flags(&[F::ADMIN, F::NOSCRIPT, F::NO_ASYNC_LOADING, F::NO_MULTI]).docs(
-            "2.8.0",
-            "O(N) for N keys",
-            "Sends all databases as one RDB file, and hangs up.",
-        ),
-        server(390, "replconf", -1)
-            .flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE, F::ALLOW_BUSY])
-            .docs("3.0.0", "O(1)", "Says what SYNC shall send."),
-        server(739, "lolwut", -1).flags(&[F::READONLY, F::FAST]).docs(
-            "5.0.0",
-            "O(1)",
-            "Draws something, and says which release this is.",
-        ),
-        command(400, "command", -1)
-            .docs("2.8.13", "O(N) for N commands", "Describes commands.")
-            .tips(UNORDERED)
-            .has(COMMAND),
-        server(416, "config", -2)
-            .docs("2.0.0", "Depends on the subcommand.", "Reads and changes settings.")
-            .has(CONFIG),
-        server(432, "memory", -2)
-            .docs("4.0.0", "Depends on the subcommand.", "Answers where memory goes.")
-            .has(MEMORY),
-        server(496, "sihai", -2)
-            .docs("7.2.0", "Depends on the subcommand.", "What Redis has no words for.")
-            .has(SIHAI),
-        node(512, "cluster", -2, Group::Cluster)
-            .docs("3.0.0", "Depends on the subcommand.", "Describes nodes, shards and slots.")
-            .has(CLUSTER),
-    ];
+pub(crate) const SPECS: &[Spec] = &[
+    server(384, "info", -1)
+        .flags(&[F::LOADING, F::STALE])
+        .category(Categories::DANGEROUS)
+        .docs("1.0.0", "O(1)", "Describes the node and the cluster.")
+        .tips(VARYING_BY_SHARD),
+    server(385, "time", 1)
+        .flags(&[F::LOADING, F::STALE, F::FAST])
+        .docs("2.6.0", "O(1)", "Answers the node's Unix time in seconds and microseconds.")
+        .tips(VARYING),
+    server(386, "swapdb", 3)
+        .flags(&[F::WRITE, F::FAST])
+        .category(Categories::KEYSPACE)
+        .category(Categories::DANGEROUS)
+        .docs("4.0.0", "O(N) for N clients of either", "Exchanges two databases."),
+    node(387, "wait", 3, Group::Generic)
+        .category(Categories::CONNECTION)
+        .docs("3.0.0", "O(1)", "Waits until the connection's writes are on so many other nodes.")
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
+    server(388, "sync", 1).flags(&[F::ADMIN, F::NOSCRIPT, F::NO_ASYNC_LOADING, F::NO_MULTI]).docs(
+        "1.0.0",
+        "O(N) for N keys",
+        "Sends all databases as one RDB file, and hangs up.",
+    ),
+    server(389, "psync", -3).flags(&[F::ADMIN, F::NOSCRIPT, F::NO_ASYNC_LOADING, F::NO_MULTI]).docs(
+        "2.8.0",
+        "O(N) for N keys",
+        "Sends all databases as one RDB file, and hangs up.",
+    ),
+    server(390, "replconf", -1).flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE, F::ALLOW_BUSY]).docs(
+        "3.0.0",
+        "O(1)",
+        "Says what SYNC shall send.",
+    ),
+    node(393, "waitaof", 4, Group::Generic)
+        .flags(&[F::BLOCKING])
+        .category(Categories::CONNECTION)
+        .docs("7.2.0", "O(1)", "Answers on how many disks the connection's writes are for certain.")
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
+    watching(391, "monitor", 1).docs("1.0.0", "O(1)", "Shows every command that this node's clients send."),
+    watching(392, "debug", -2).docs(
+        "1.0.0",
+        "Depends on the subcommand.",
+        "For tests of clients and of the server.",
+    ),
+    server(448, "slowlog", -2)
+        .docs("2.2.12", "Depends on the subcommand.", "Answers which commands took long at this node.")
+        .has(SLOWLOG),
+    server(480, "latency", -2)
+        .docs("2.8.13", "Depends on the subcommand.", "Answers when something took long at this node.")
+        .has(LATENCY),
+    server(739, "lolwut", -1).flags(&[F::READONLY, F::FAST]).docs(
+        "5.0.0",
+        "O(1)",
+        "Draws something, and says which release this is.",
+    ),
+    command(400, "command", -1)
+        .docs("2.8.13", "O(N) for N commands", "Describes commands.")
+        .tips(UNORDERED)
+        .has(COMMAND),
+    server(416, "config", -2)
+        .docs("2.0.0", "Depends on the subcommand.", "Reads and changes settings.")
+        .has(CONFIG),
+    server(432, "memory", -2)
+        .docs("4.0.0", "Depends on the subcommand.", "Answers where memory goes.")
+        .has(MEMORY),
+    server(496, "sihai", -2)
+        .docs("7.2.0", "Depends on the subcommand.", "What Redis has no words for.")
+        .has(SIHAI),
+    node(512, "cluster", -2, Group::Cluster)
+        .docs("3.0.0", "Depends on the subcommand.", "Describes nodes, shards and slots.")
+        .has(CLUSTER),
+];
 
 const COMMAND: &[Spec] = &[
     command(401, "command|count", 2).docs("2.8.13", "O(1)", "Counts the commands."),
@@ -164,6 +194,43 @@ const MEMORY: &[Spec] = &[
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
     server(438, "memory|help", 2).flags(&[F::LOADING, F::STALE]).docs(
         "4.0.0",
+        "O(1)",
+        "Explains the subcommands.",
+    ),
+];
+
+const SLOWLOG: &[Spec] = &[
+    slowlog(449, "slowlog|get", -2).docs("2.2.12", "O(N) for N entries", "Answers the newest entries."),
+    slowlog(450, "slowlog|len", 2).docs("2.2.12", "O(1)", "Counts the entries."),
+    slowlog(451, "slowlog|reset", 2).docs("2.2.12", "O(N) for N entries", "Forgets the entries."),
+    server(452, "slowlog|help", 2).flags(&[F::LOADING, F::STALE]).docs(
+        "6.2.0",
+        "O(1)",
+        "Explains the subcommands.",
+    ),
+];
+
+const LATENCY: &[Spec] = &[
+    watching(481, "latency|latest", 2)
+        .docs("2.8.13", "O(1)", "Answers the newest sample of each event.")
+        .tips(VARYING_BY_NODE),
+    watching(482, "latency|history", 3)
+        .docs("2.8.13", "O(1)", "Answers the samples of an event.")
+        .tips(VARYING_BY_NODE),
+    watching(483, "latency|reset", -2)
+        .docs("2.8.13", "O(1)", "Forgets the samples of events, or of all.")
+        .tips(&["request_policy:all_nodes", "response_policy:agg_sum"]),
+    watching(484, "latency|graph", 3)
+        .docs("2.8.13", "O(1)", "Draws the samples of an event.")
+        .tips(VARYING_BY_NODE),
+    watching(485, "latency|doctor", 2)
+        .docs("2.8.13", "O(1)", "Says what takes long, and why.")
+        .tips(VARYING_BY_NODE),
+    watching(486, "latency|histogram", -2)
+        .docs("7.0.0", "O(N) for N commands", "Answers how often commands took how long.")
+        .tips(VARYING_BY_NODE),
+    server(487, "latency|help", 2).flags(&[F::LOADING, F::STALE]).docs(
+        "2.8.13",
         "O(1)",
         "Explains the subcommands.",
     ),

@@ -79,6 +79,12 @@ impl Filter {
     }
 }
 
+/// How many bytes a command is as clients send it.
+fn request_bytes(words: &[&[u8]]) -> usize {
+    let header = |count: usize| count.checked_ilog10().unwrap_or(0) as usize + 1 + "*\r\n".len();
+    header(words.len()) + words.iter().map(|word| header(word.len()) + word.len() + 2).sum::<usize>()
+}
+
 fn syntax() -> Cow<'static, str> {
     Error::Syntax.text().into_owned().into()
 }
@@ -89,17 +95,21 @@ fn positive(word: &[u8], otherwise: &str) -> Result<u64, Cow<'static, str>> {
     number.ok_or_else(|| format!("ERR {otherwise}").into())
 }
 
-/// One line of CLIENT LIST, with the fields of Redis that mean something here.
+/// One line of CLIENT LIST, with the fields of Redis that mean something here. `fd` doesn't: a node knows no files.
 fn describe(client: &Client, node: &Node, now: Time) -> String {
     let mut flags = String::new();
     let local = &node.hub.config.addresses.client;
-    let waits = node.blocked.waits(client.id);
+    let waits = node.blocked.waits(client.id) || node.pause.waits(client.id);
     let [channels, patterns, sharded] = node.subscriptions.counts(client.id);
     for (set, flag) in [
+        (node.monitors.contains(&client.id), 'O'),
         (waits, 'b'),
         (node.subscriptions.listens(client.id), 'P'),
         (client.transaction.is_gathering(), 'x'),
         (client.closing, 'c'),
+        (node.tracking.of(client.id).is_some(), 't'),
+        (node.tracking.of(client.id).is_some_and(|tracker| tracker.broken), 'R'),
+        (node.tracking.of(client.id).is_some_and(|tracker| tracker.broadcast), 'B'),
         (client.no_evict, 'e'),
         (client.no_touch, 'T'),
     ] {
@@ -111,9 +121,10 @@ fn describe(client: &Client, node: &Node, now: Time) -> String {
         flags.push('N');
     }
     let (output, backlog) = (client.output_bytes() - client.backlog, client.backlog);
-    let input = client.input.len();
-    let spare = client.input.capacity() - input;
-    let memory = size_of::<Client>() + input + spare + output + backlog;
+    let spare = client.input.capacity() - client.input.len();
+    let input = client.input.len() + client.asking;
+    let (gathered, room) = (client.transaction.bytes(), client.output_room());
+    let memory = size_of::<Client>() + input + spare + gathered + room + backlog;
     let events = match (client.stopped, backlog > 0) {
         (false, false) => "r",
         (false, true) => "rw",
@@ -124,9 +135,9 @@ fn describe(client: &Client, node: &Node, now: Time) -> String {
     // Writing to a String can't fail.
     let _ = write!(
         line,
-        "id={} addr={} laddr={local} name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} ssub={sharded} multi={} watch={} \
-         qbuf={input} qbuf-free={spare} obl={output} oll={} omem={backlog} tot-mem={memory} events={events} cmd={} \
-         user={} redir=-1 resp={} lib-name={} lib-ver={}",
+        "id={} addr={} laddr={local} fd=-1 name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} ssub={sharded} multi={} watch={} \
+         qbuf={input} qbuf-free={spare} argv-mem={} multi-mem={gathered} rbs={room} rbp={room} obl={output} oll={} omem={backlog} tot-mem={memory} events={events} cmd={} \
+         user={} redir={} resp={} lib-name={} lib-ver={}",
         client.id.0,
         client.address,
         shown(&client.name),
@@ -135,9 +146,11 @@ fn describe(client: &Client, node: &Node, now: Time) -> String {
         client.database.0,
         client.transaction.len().map_or(-1, |count| count as i64),
         client.transaction.watched(),
+        client.asking,
         client.pending(),
         client.last_command,
         shown(client.user.name()),
+        node.redirection(client.id),
         if client.protocol == Protocol::Resp3 { 3 } else { 2 },
         shown(&client.library.0),
         shown(&client.library.1),
@@ -169,11 +182,18 @@ impl Node {
             ("setinfo", [attribute, value]) => return self.set_info(slot, attribute, value),
             ("info", _) => {
                 let id = client.id;
+                client.asking = request_bytes(words);
                 let found = self.hub.clients.iter().find(|client| client.id == id);
                 let text = found.map_or_else(String::new, |client| describe(client, self, now));
+                self.asked(slot);
                 self.reply(slot, |reply| reply.verbatim(*b"txt", text.as_bytes()));
             }
-            ("list", arguments) => return self.list_clients(slot, arguments),
+            ("list", arguments) => {
+                client.asking = request_bytes(words);
+                let listed = self.list_clients(slot, arguments);
+                self.asked(slot);
+                return listed;
+            }
             ("kill", arguments) => return self.kill(slot, arguments),
             ("no-evict", [switch]) => {
                 client.no_evict = on_off(switch)?;
@@ -185,6 +205,19 @@ impl Node {
             }
             ("reply", [mode]) => return self.set_reply_mode(slot, mode),
             ("unblock", arguments) => return self.unblock(slot, arguments),
+            ("pause", [millis, rest @ ..]) => return self.pause(slot, millis, rest),
+            ("unpause", _) => {
+                self.end_pause();
+                return self.reply_ok(slot);
+            }
+            ("tracking", [switch, rest @ ..]) => return self.set_tracking(slot, switch, rest),
+            ("caching", [answer]) => return self.set_caching(slot, answer),
+            ("getredir", _) => {
+                let id = client.id;
+                let redirection = self.redirection(id);
+                self.reply(slot, |reply| reply.integer(redirection));
+            }
+            ("trackinginfo", _) => self.tracking_info(slot),
             ("help", _) => self.reply(slot, |reply| command::introspect::help(container(), reply)),
             (name, _) => return Err(format!("ERR 'client|{name}' isn't answered by this release").into()),
         }
@@ -235,6 +268,32 @@ impl Node {
         }
         self.reply(slot, |reply| reply.verbatim(*b"txt", text.as_bytes()));
         Ok(())
+    }
+
+    fn asked(&mut self, slot: u32) {
+        if let Some(client) = self.hub.clients.get(slot) {
+            client.asking = 0;
+        }
+    }
+
+    fn pause(&mut self, slot: u32, millis: &[u8], rest: &[&[u8]]) -> Answered {
+        let all = match rest {
+            [] => true,
+            [mode] if is(mode, "all") => true,
+            [mode] if is(mode, "write") => false,
+            [_] => return Err("ERR CLIENT PAUSE mode must be WRITE or ALL".into()),
+            _ => {
+                return Err(
+                    "ERR unknown subcommand or wrong number of arguments for 'pause'. Try CLIENT HELP."
+                        .into(),
+                );
+            }
+        };
+        let millis = parse_integer(millis).ok_or("ERR timeout is not an integer or out of range")?;
+        let millis = u64::try_from(millis).map_err(|_| "ERR timeout is negative")?;
+        // Beyond a thousand years nobody counts.
+        self.pause_clients(millis.min(1 << 45), all);
+        self.reply_ok(slot)
     }
 
     fn kind_of(&self, client: ClientId) -> ClientKind {

@@ -162,9 +162,12 @@ impl Node {
         client.reply_mode = ReplyMode::On;
         client.no_evict = false;
         client.no_touch = false;
+        client.listens = false;
         client.transaction.discard();
         let id = client.id;
         self.subscriptions.forget(id);
+        self.forget_tracker(id);
+        self.monitors.remove(&id);
         self.reply(slot, |reply| reply.simple("RESET"));
     }
 

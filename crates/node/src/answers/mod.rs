@@ -11,6 +11,8 @@ mod clients;
 mod cluster;
 /// What a connection says about itself: HELLO, AUTH, SELECT and the like.
 mod connection;
+/// DEBUG.
+mod debug;
 /// SAVE, SHUTDOWN, REPLICAOF and the like.
 mod operations;
 /// Channels: SUBSCRIBE, PUBLISH, PUBSUB.
@@ -21,6 +23,12 @@ mod replication;
 mod server;
 /// SIHAI: what Redis has no words for.
 mod sihai;
+/// CLIENT TRACKING and what belongs to it.
+mod tracking;
+/// SLOWLOG, LATENCY.
+mod watching;
+
+pub(crate) use debug::Sleeper;
 
 pub(crate) use clients::describe_client;
 
@@ -51,6 +59,7 @@ impl Node {
                 | "wait"
                 | "sync"
                 | "psync"
+                | "waitaof"
                 | "exec"
                 | "watch"
                 | "subscribe"
@@ -76,7 +85,14 @@ impl Node {
             "client" => self.about_clients(slot, spec, words),
             "cluster" => self.about_cluster(slot, words),
             "sihai" => self.about_sihai(slot, spec, words),
-            "info" | "time" | "lolwut" | "swapdb" | "wait" | "command" | "config" | "memory" => {
+            "monitor" => {
+                self.begin_monitoring(slot);
+                Ok(())
+            }
+            "slowlog" => self.about_slow_log(slot, spec, words),
+            "latency" => self.about_latency(slot, spec, words),
+            "debug" => self.debug(slot, words),
+            "info" | "time" | "lolwut" | "swapdb" | "wait" | "waitaof" | "command" | "config" | "memory" => {
                 self.about_server(slot, spec, words)
             }
             "save" | "bgsave" | "bgrewriteaof" | "lastsave" | "role" | "replicaof" | "slaveof"

@@ -84,6 +84,7 @@ impl Node {
         let id = client.id;
         for name in names {
             let count = self.subscriptions.add(id, kind, name);
+            self.note_listens(slot);
             self.confirm(slot, spec.name, Some(name), count);
         }
     }
@@ -97,12 +98,19 @@ impl Node {
         for name in names {
             none = false;
             let count = self.subscriptions.remove(id, kind, name);
+            self.note_listens(slot);
             self.confirm(slot, spec.name, Some(name), count);
         }
         if none {
             let [channels, patterns, sharded] = self.subscriptions.counts(id);
             let count = if kind == Kind::Sharded { sharded } else { channels + patterns };
             self.confirm(slot, spec.name, None, count);
+        }
+    }
+
+    fn note_listens(&mut self, slot: u32) {
+        if let Some(client) = self.hub.clients.get(slot) {
+            client.listens = self.subscriptions.listens(client.id);
         }
     }
 

@@ -11,6 +11,15 @@ use command::{Error, Spec};
 use resp::Writer;
 use resp::number::parse_integer;
 
+/// How long somebody would wait: nobody has to here, but it must be a time.
+fn check_patience(timeout: &[u8]) -> Answered {
+    match parse_integer(timeout) {
+        None => Err("ERR timeout is not an integer or out of range".into()),
+        Some(timeout) if timeout < 0 => Err("ERR timeout is negative".into()),
+        Some(_) => Ok(()),
+    }
+}
+
 impl Node {
     pub(super) fn about_server(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) -> Answered {
         match (spec.name, words) {
@@ -37,6 +46,7 @@ impl Node {
             }
             ("swapdb", [_, a, b]) => self.swap_databases(slot, a, b),
             ("wait", [_, copies, timeout]) => self.wait(slot, copies, timeout),
+            ("waitaof", [_, own, copies, timeout]) => self.wait_for_disks(slot, own, copies, timeout),
             _ => match spec.name.split_once('|') {
                 Some(("config", _)) => self.configure(slot, words),
                 Some(("memory", name)) => self.about_memory(slot, name),
@@ -76,19 +86,38 @@ impl Node {
     /// have it, but nothing is known of when: so it waits for nothing and says what is certain.
     fn wait(&mut self, slot: u32, copies: &[u8], timeout: &[u8]) -> Answered {
         parse_integer(copies).ok_or_else(|| Error::NotAnInteger.text().into_owned())?;
-        match parse_integer(timeout) {
-            None => return Err("ERR timeout is not an integer or out of range".into()),
-            Some(timeout) if timeout < 0 => return Err("ERR timeout is negative".into()),
-            Some(_) => {}
-        }
-        // A majority without its leader; of a shard whose copies this node doesn't know, nothing is certain.
-        let others = |group: &base::GroupId| {
-            let replica = self.replicas.get(group.0 as usize).and_then(Copy::as_live);
-            replica.map_or(0, |replica| replica.raft.membership().voters.len() / 2)
-        };
-        let certain = self.view.shards.iter().map(others).min().unwrap_or(0);
+        check_patience(timeout)?;
+        let certain = self.disks_for_certain().saturating_sub(1);
         self.reply(slot, |reply| reply.count(certain as u64));
         Ok(())
+    }
+
+    /// WAITAOF: of the disks that everything acknowledged is on for certain, one counts as this node's.
+    fn wait_for_disks(&mut self, slot: u32, own: &[u8], copies: &[u8], timeout: &[u8]) -> Answered {
+        if !parse_integer(own).is_some_and(|own| (0..=1).contains(&own)) {
+            return Err("ERR value is out of range, value must between 0 and 1".into());
+        }
+        if parse_integer(copies).is_none_or(|copies| copies < 0) {
+            return Err("ERR value is out of range, must be positive".into());
+        }
+        check_patience(timeout)?;
+        let certain = self.disks_for_certain() as u64;
+        self.reply(slot, |reply| {
+            reply.array(2);
+            reply.count(certain.min(1));
+            reply.count(certain.saturating_sub(1));
+        });
+        Ok(())
+    }
+
+    /// On how many nodes' disks what is acknowledged is at least: a majority of each shard's voters; of a shard whose copies this node
+    /// doesn't know, on one.
+    fn disks_for_certain(&self) -> usize {
+        let majority = |group: &base::GroupId| {
+            let replica = self.replicas.get(group.0 as usize).and_then(Copy::as_live);
+            replica.map_or(1, |replica| replica.raft.membership().voters.len() / 2 + 1)
+        };
+        self.view.shards.iter().map(majority).min().unwrap_or(0)
     }
 
     fn configure(&mut self, slot: u32, words: &[&[u8]]) -> Answered {
@@ -113,6 +142,8 @@ impl Node {
                     for change in &changes {
                         change.apply(&mut self.hub.config);
                     }
+                    self.make_room();
+                    self.hub.clients.timings.threshold = self.hub.config.latency_threshold;
                     return self.reply_ok(slot);
                 }
                 if settings.len() < changes.len() {
@@ -130,6 +161,7 @@ impl Node {
                 self.hub.counters = Counters { clients: self.hub.counters.clients, ..Counters::default() };
                 self.hub.clients.errors.clear();
                 self.access_log.reset_counts();
+                self.hub.clients.timings.clear_calls();
                 return self.reply_ok(slot);
             }
             ConfigCommand::Help => self.reply(slot, config::help),

@@ -2,7 +2,7 @@
 //! its next start, or of the whole cluster and kept in meta. Fixed parameters may be set to what they are, since tools
 //! insist on it.
 
-use crate::api::Config;
+use crate::api::{Config, OutputLimit};
 use crate::meta::{DATABASES, Meta, Setting, setting};
 use crate::users::PasswordDigest;
 use crate::views::split_address;
@@ -34,6 +34,18 @@ pub enum ConfigCommand {
 pub enum ConfigChange {
     /// `maxclients`, of this node.
     ClientsMax(usize),
+    /// `tracking-table-max-keys`, of this node.
+    TrackingKeysMax(usize),
+    /// `client-output-buffer-limit` of these classes, of this node.
+    OutputLimits(Vec<(OutputClass, OutputLimit)>),
+    /// `timeout`, of this node.
+    IdleTimeout(Duration),
+    /// `slowlog-log-slower-than`, of this node.
+    SlowerThan(Option<Duration>),
+    /// `slowlog-max-len`, of this node.
+    SlowLogEntriesMax(usize),
+    /// `latency-monitor-threshold`, of this node.
+    LatencyThreshold(Duration),
     /// `request-timeout`, of this node.
     RequestTimeout(Duration),
     /// `pipeline-order`, of this node.
@@ -71,6 +83,21 @@ impl ConfigChange {
     pub fn apply(&self, config: &mut Config) {
         match *self {
             Self::ClientsMax(count) => config.clients_max = count,
+            Self::IdleTimeout(timeout) => config.idle_timeout = timeout,
+            Self::SlowerThan(least) => config.slower_than = least,
+            Self::SlowLogEntriesMax(count) => config.slow_log_entries_max = count,
+            Self::LatencyThreshold(threshold) => config.latency_threshold = threshold,
+            Self::OutputLimits(ref limits) => {
+                for (class, limit) in limits {
+                    let all = &mut config.output_limits;
+                    *match class {
+                        OutputClass::Normal => &mut all.normal,
+                        OutputClass::Replica => &mut all.replica,
+                        OutputClass::Pubsub => &mut all.pubsub,
+                    } = *limit;
+                }
+            }
+            Self::TrackingKeysMax(count) => config.tracking_keys_max = count,
             Self::RequestTimeout(timeout) => config.request_timeout = timeout,
             Self::PipelineOrderStrict(strict) => config.pipeline_order_strict = strict,
             Self::ProtectedMode(on) => config.protected_mode = on,
@@ -104,7 +131,7 @@ const fn settable(name: &'static str, value: Show, set: Read) -> Parameter {
 }
 
 /// Durations are in milliseconds, sizes in bytes.
-const PARAMETERS: [Parameter; 27] = [
+const PARAMETERS: [Parameter; 33] = [
     fixed("acl-pubsub-default", |_, _| "resetchannels".to_string()),
     settable(
         "acllog-max-len",
@@ -113,12 +140,26 @@ const PARAMETERS: [Parameter; 27] = [
     ),
     fixed("appendfsync", |_, _| "always".to_string()),
     fixed("appendonly", |_, _| "yes".to_string()),
+    settable(
+        "client-output-buffer-limit",
+        |config, _| output_limits(config),
+        |value| parse_output_limits(value).map(ConfigChange::OutputLimits),
+    ),
     fixed(setting::CLOCK_DRIFT, |_, meta| meta.timing().clock_drift_permille.to_string()),
     fixed("clock-skew-max", |config, _| config.clock_skew_max.as_millis().to_string()),
     fixed("cluster-enabled", |_, _| "no".to_string()),
+    fixed("daemonize", |_, _| "no".to_string()),
     fixed("databases", |_, _| DATABASES.to_string()),
     fixed(setting::ELECTION_TIMEOUT, |_, meta| meta.timing().election_timeout.as_millis().to_string()),
     fixed("heartbeat-interval", |config, _| config.heartbeat_interval.as_millis().to_string()),
+    settable(
+        "latency-monitor-threshold",
+        |config, _| config.latency_threshold.as_millis().to_string(),
+        |value| {
+            integer(value, 0, i32::MAX as u64)
+                .map(|millis| ConfigChange::LatencyThreshold(Duration::from_millis(millis)))
+        },
+    ),
     fixed(setting::LEASE_READS, |_, meta| yes_no(meta.timing().lease_reads)),
     fixed("log-bytes-max", |config, _| config.log_bytes_max.to_string()),
     fixed("log-segments-max", |config, _| config.log_segments_max.to_string()),
@@ -164,10 +205,104 @@ const PARAMETERS: [Parameter; 27] = [
     ),
     fixed("save", |_, _| String::new()),
     fixed("shards", |_, meta| meta.slots().groups().len().to_string()),
+    settable(
+        "slowlog-log-slower-than",
+        |config, _| config.slower_than.map_or("-1".to_string(), |least| least.as_micros().to_string()),
+        |value| match value.parse::<i64>() {
+            Ok(micros) => Ok(ConfigChange::SlowerThan(u64::try_from(micros).ok().map(Duration::from_micros))),
+            Err(_) => Err("argument couldn't be parsed into an integer".to_string()),
+        },
+    ),
+    settable(
+        "slowlog-max-len",
+        |config, _| config.slow_log_entries_max.to_string(),
+        |value| integer(value, 0, 1 << 20).map(|count| ConfigChange::SlowLogEntriesMax(count as usize)),
+    ),
     fixed("snapshot-chunk-bytes", |config, _| config.snapshot_chunk_bytes.to_string()),
-    fixed("timeout", |_, _| "0".to_string()),
+    settable(
+        "timeout",
+        |config, _| config.idle_timeout.as_secs().to_string(),
+        |value| {
+            integer(value, 0, i32::MAX as u64)
+                .map(|seconds| ConfigChange::IdleTimeout(Duration::from_secs(seconds)))
+        },
+    ),
     fixed("tls-port", |_, _| "0".to_string()),
+    settable(
+        "tracking-table-max-keys",
+        |config, _| config.tracking_keys_max.to_string(),
+        |value| {
+            integer(value, 0, u64::MAX)
+                .map(|count| ConfigChange::TrackingKeysMax(usize::try_from(count).unwrap_or(usize::MAX)))
+        },
+    ),
 ];
+
+/// A class of clients, as `client-output-buffer-limit` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputClass {
+    /// Clients that ask.
+    Normal,
+    /// Copies of Redis's own kind.
+    Replica,
+    /// Clients that listen.
+    Pubsub,
+}
+
+/// The limits as CONFIG GET shows them.
+fn output_limits(config: &Config) -> String {
+    let limits = &config.output_limits;
+    let shown = [("normal", limits.normal), ("slave", limits.replica), ("pubsub", limits.pubsub)];
+    let shown = shown.map(|(class, limit)| {
+        format!("{class} {} {} {}", limit.hard_bytes, limit.soft_bytes, limit.soft_time.as_secs())
+    });
+    shown.join(" ")
+}
+
+/// Classes with their limits, four words each.
+fn parse_output_limits(value: &str) -> Result<Vec<(OutputClass, OutputLimit)>, String> {
+    let words: Vec<&str> = value.split_whitespace().collect();
+    let (classes, []) = words.as_chunks::<4>() else {
+        return Err("Wrong number of arguments in buffer limit configuration.".to_string());
+    };
+    if classes.is_empty() {
+        return Err("Wrong number of arguments in buffer limit configuration.".to_string());
+    }
+    let parse = |[class, hard, soft, seconds]: &[&str; 4]| {
+        let class = match class.to_ascii_lowercase().as_str() {
+            "normal" => OutputClass::Normal,
+            "slave" | "replica" => OutputClass::Replica,
+            "pubsub" => OutputClass::Pubsub,
+            _ => return Err("Invalid client class specified in buffer limit configuration.".to_string()),
+        };
+        let limit = || {
+            let soft_time = Duration::from_secs(seconds.parse::<u32>().ok()?.into());
+            Some(OutputLimit { hard_bytes: size(hard)?, soft_bytes: size(soft)?, soft_time })
+        };
+        let limit = limit();
+        limit.map(|limit| (class, limit)).ok_or_else(|| {
+            "Error in hard, soft or soft_seconds setting in buffer limit configuration.".to_string()
+        })
+    };
+    classes.iter().map(parse).collect()
+}
+
+/// A number of bytes, perhaps with a unit.
+fn size(text: &str) -> Option<usize> {
+    let text = text.to_ascii_lowercase();
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit: usize = match &text[digits.len()..] {
+        "" | "b" => 1,
+        "k" => 1_000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<usize>().ok()?.checked_mul(unit)
+}
 
 fn yes_no(value: bool) -> String {
     if value { "yes" } else { "no" }.to_string()

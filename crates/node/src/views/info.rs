@@ -11,7 +11,7 @@ use crate::overview::Overview;
 use std::fmt::{Display, Write};
 
 /// The sections, in their order: the name by which they are asked for, the title, what fills them.
-const SECTIONS: [(&str, &str, Fill); 12] = [
+const SECTIONS: [(&str, &str, Fill); 14] = [
     ("server", "Server", server),
     ("clients", "Clients", clients),
     ("memory", "Memory", memory),
@@ -20,11 +20,16 @@ const SECTIONS: [(&str, &str, Fill); 12] = [
     ("replication", "Replication", replication),
     ("cpu", "CPU", cpu),
     ("modules", "Modules", nothing),
+    ("commandstats", "Commandstats", commandstats),
     ("errorstats", "Errorstats", errorstats),
+    ("latencystats", "Latencystats", latencystats),
     ("cluster", "Cluster", cluster),
     ("keyspace", "Keyspace", keyspace),
     ("sihai", "Sihai", sihai),
 ];
+
+/// Only shown to those who ask for them, or for everything.
+const DETAILS: [&str; 2] = ["commandstats", "latencystats"];
 
 type Fill = fn(&mut Fields, &Overview, &Config);
 
@@ -32,10 +37,10 @@ type Fill = fn(&mut Fields, &Overview, &Config);
 /// Redis.
 pub fn info<A: AsRef<[u8]>>(overview: &Overview, config: &Config, arguments: &[A]) -> String {
     let asked = |name: &str| {
-        arguments.is_empty()
+        (arguments.is_empty() && !DETAILS.contains(&name))
             || arguments.iter().any(|argument| {
                 let is = |word: &str| argument.as_ref().eq_ignore_ascii_case(word.as_bytes());
-                is(name) || ["default", "all", "everything"].into_iter().any(is)
+                is(name) || is("all") || is("everything") || (is("default") && !DETAILS.contains(&name))
             })
     };
     let mut fields = Fields { text: String::with_capacity(4 << 10) };
@@ -103,6 +108,8 @@ fn server(fields: &mut Fields, overview: &Overview, _: &Config) {
 fn clients(fields: &mut Fields, overview: &Overview, config: &Config) {
     fields.field("connected_clients", overview.counters.clients);
     fields.field("maxclients", config.clients_max);
+    fields.field("blocked_clients", overview.counters.blocked_clients);
+    fields.field("tracking_clients", overview.counters.tracking_clients);
 }
 
 /// `used_memory` is what the data takes, by account, since that is what `maxmemory` is held against; the whole
@@ -145,6 +152,10 @@ fn stats(fields: &mut Fields, overview: &Overview, _: &Config) {
     fields.field("acl_access_denied_cmd", command);
     fields.field("acl_access_denied_key", key);
     fields.field("acl_access_denied_channel", channel);
+    let [keys, items, prefixes] = counters.tracking_totals;
+    fields.field("tracking_total_keys", keys);
+    fields.field("tracking_total_items", items);
+    fields.field("tracking_total_prefixes", prefixes);
     fields.field("total_error_replies", counters.errors.values().sum::<u64>());
 }
 
@@ -162,6 +173,29 @@ fn cpu(fields: &mut Fields, overview: &Overview, _: &Config) {
 }
 
 fn nothing(_: &mut Fields, _: &Overview, _: &Config) {}
+
+fn commandstats(fields: &mut Fields, overview: &Overview, _: &Config) {
+    for (name, [calls, took_us, rejected, failed], _) in &overview.counters.commands_by_name {
+        let each = if *calls == 0 { 0.0 } else { *took_us as f64 / *calls as f64 };
+        fields.field(
+            format_args!("cmdstat_{name}"),
+            format_args!(
+                "calls={calls},usec={took_us},usec_per_call={each:.2},rejected_calls={rejected},failed_calls={failed}"
+            ),
+        );
+    }
+}
+
+/// By the buckets of LATENCY HISTOGRAM, so at most twice as much as it was.
+fn latencystats(fields: &mut Fields, overview: &Overview, _: &Config) {
+    let called = overview.counters.commands_by_name.iter().filter(|(_, [calls, ..], _)| *calls > 0);
+    for (name, _, [half, most, nearly]) in called {
+        fields.field(
+            format_args!("latency_percentiles_usec_{name}"),
+            format_args!("p50={half}.000,p99={most}.000,p99.9={nearly}.000"),
+        );
+    }
+}
 
 fn errorstats(fields: &mut Fields, overview: &Overview, _: &Config) {
     for (code, count) in &overview.counters.errors {

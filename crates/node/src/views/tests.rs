@@ -103,7 +103,7 @@ fn info_is_what_tools_parse() {
     let expected = "\
         # Server|redis_version:7.2.0|redis_mode:standalone|arch_bits:64|tcp_port:6379|\
         server_time_usec:1700000000000000|uptime_in_seconds:90061|uptime_in_days:1||\
-        # Clients|connected_clients:1|maxclients:10000||\
+        # Clients|connected_clients:1|maxclients:10000|blocked_clients:0|tracking_clients:0||\
         # Memory|used_memory:2000|used_memory_human:1.95K|used_memory_rss:3500000|used_memory_rss_human:3.34M|\
         total_system_memory:8589934592|total_system_memory_human:8.00G|maxmemory:0|maxmemory_human:0B|\
         maxmemory_policy:noeviction|mem_not_counted_for_evict:0||\
@@ -111,7 +111,7 @@ fn info_is_what_tools_parse() {
         aof_last_write_status:ok|aof_current_size:4096||\
         # Stats|total_connections_received:5|total_commands_processed:70|total_net_input_bytes:0|\
         total_net_output_bytes:0|rejected_connections:0|expired_keys:0|evicted_keys:0|keyspace_hits:6|\
-        keyspace_misses:0|acl_access_denied_auth:0|acl_access_denied_cmd:0|acl_access_denied_key:0|acl_access_denied_channel:0|total_error_replies:3||\
+        keyspace_misses:0|acl_access_denied_auth:0|acl_access_denied_cmd:0|acl_access_denied_key:0|acl_access_denied_channel:0|tracking_total_keys:0|tracking_total_items:0|tracking_total_prefixes:0|total_error_replies:3||\
         # Replication|role:master|connected_slaves:0||\
         # CPU|used_cpu_sys:0.250001|used_cpu_user:1.500000||\
         # Modules||\
@@ -128,8 +128,12 @@ fn info_is_what_tools_parse() {
         disk_free_bytes:77|mirrors_degraded:1|mirror_degraded_0:second|";
     let text = info::<&str>(&overview(), &Config::default(), &[]);
     assert_eq!(text.replace("\r\n", "|"), expected);
-    for all in ["default", "ALL", "everything"] {
-        assert_eq!(info(&overview(), &Config::default(), &[all]), text);
+    assert_eq!(info(&overview(), &Config::default(), &["default"]), text);
+    let with_details = text
+        .replace("# Errorstats", "# Commandstats\r\n\r\n# Errorstats")
+        .replace("# Cluster", "# Latencystats\r\n\r\n# Cluster");
+    for all in ["ALL", "everything"] {
+        assert_eq!(info(&overview(), &Config::default(), &[all]), with_details);
     }
 }
 
@@ -315,7 +319,7 @@ fn config_get_gives_every_parameter_that_matches_once() {
     );
     assert_eq!(names(&["nothing*"]), Vec::<&str>::new());
     let all = names(&["*"]);
-    assert!(all.is_sorted() && all.len() == 43);
+    assert!(all.is_sorted() && all.len() == 49);
     for (name, value) in [
         ("appendonly", "yes"),
         ("appendfsync", "always"),

@@ -24,6 +24,13 @@ pub struct Connection {
     id: ClientId,
 }
 
+impl Connection {
+    /// Its name at its node.
+    pub fn id(&self) -> ClientId {
+        self.id
+    }
+}
+
 /// What a client has seen of its connection.
 #[derive(Debug, Default)]
 pub struct Seen {

@@ -170,7 +170,7 @@ impl Keyspace {
         if entry.record.is_live(now) {
             if has_due_fields {
                 let mut change = self.change(index, now);
-                change.edit(position, key, false, |hash: &mut HashValue, _| (hash.remove_due(now), true));
+                change.edit(position, key, false, |hash: &mut HashValue, _, _| (hash.remove_due(now), true));
                 self.note_event(id, EventClass::Hash, "hexpired", key);
             }
             return has_due_fields;
@@ -344,7 +344,7 @@ impl Keyspace {
         let (order, kind) = (self.placement.members(), value.kind());
         let index = self.store_or_new(head.database);
         if self.stores[index].table.get(position, head.key).is_none() {
-            let empty = Collection::empty(kind, order).ok_or(BadChunk("a part of what has no parts"))?;
+            let empty = Collection::empty(kind).ok_or(BadChunk("a part of what has no parts"))?;
             let reference = self.stores[index].keep_collection(empty);
             let about = About { kind, ..head.about() };
             let refers = Record::reference_value(reference, Dues::default());
@@ -363,13 +363,14 @@ impl Keyspace {
             (Collection::List(list), Value::List(elements), Some(part)) => {
                 let name = (head.database, Box::from(head.key));
                 let pieces = arriving.entry(name.clone()).or_default();
-                if pieces.values().sum::<u64>() != list.0.len() as u64 {
+                if pieces.values().sum::<u64>() != list.count() as u64 {
                     return Err(OTHER_VALUE);
                 }
                 let before = pieces.range(..part.offset).map(|(_, count)| *count).sum::<u64>();
                 let count = elements.len() as u64;
-                list.insert_all(before as usize, &elements);
-                let here = list.0.len() as u64;
+                let elements: Vec<&[u8]> = elements.iter().map(|element| &element[..]).collect();
+                list.insert_all(before as usize, &elements, order);
+                let here = list.count() as u64;
                 if here > part.total || pieces.insert(part.offset, count).is_some() {
                     return Err(OTHER_VALUE);
                 }
@@ -378,7 +379,7 @@ impl Keyspace {
                 }
                 Ok(())
             }
-            (collection, value, _) => collection.contents_mut().take_in(value),
+            (collection, value, _) => collection.contents_mut().take_in(value, order),
         })?;
         store.note_dues(position, head.key);
         Ok(())

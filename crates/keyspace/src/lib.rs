@@ -36,6 +36,8 @@ mod gather;
 mod graveyard;
 /// One database, and the few ways in which it changes.
 mod mutators;
+/// Small collections, as rows in one allocation.
+mod packed;
 /// How far the writing of a value in parts has come.
 mod part;
 /// Choosing a key by a seed.

@@ -109,6 +109,7 @@ impl Store {
         let collection = self.table.collections.get_mut(reference);
         let before = collection.cost();
         let result = change(collection);
+        collection.contents_mut().settle();
         self.memory_bytes = self.memory_bytes - before + collection.cost();
         result
     }
@@ -134,7 +135,7 @@ impl Store {
             memory_bytes += self.table.cost(record);
             if let Some(collection) = self.table.collection(record) {
                 collections += 1;
-                collection.contents().check();
+                collection.contents().check(placement.members());
                 base::invariant!("a record has its type of collection", collection.kind() == record.kind());
                 base::invariant!("a record knows when fields expire", collection.dues() == record.dues());
                 let is_kept = collection.contents().count() > 0 || record.kind() == Kind::Stream;
@@ -285,9 +286,10 @@ impl Change<'_> {
         &mut self,
         position: Position,
         key: &[u8],
-        collection: Collection,
+        mut collection: Collection,
         expires_at: Option<UnixMillis>,
     ) {
+        collection.contents_mut().settle();
         if collection.is_gone(self.now) || expires_at.is_some_and(|at| at <= self.now) {
             self.remove(position, key);
             collection.retire(self.graveyard);
@@ -305,20 +307,20 @@ impl Change<'_> {
         position: Position,
         key: &[u8],
         creates: bool,
-        change: impl FnOnce(&mut T, &mut Graveyard) -> (R, bool),
+        change: impl FnOnce(&mut T, MemberOrder, &mut Graveyard) -> (R, bool),
     ) -> Option<R> {
         let found = self.store.table.get(position, key).map(|entry| &entry.record);
         let Some(record) = found.filter(|record| record.is_live(self.now)) else {
-            let mut made = creates.then(|| T::empty(self.order))?;
-            let (result, _) = change(&mut made, self.graveyard);
+            let mut made = creates.then(T::default)?;
+            let (result, _) = change(&mut made, self.order, self.graveyard);
             self.put_collection(position, key, made.into_collection(), None);
             return Some(result);
         };
         let (reference, is_owed) = (record.reference(), self.is_owed(position, record));
         let before = is_owed.then(|| self.store.table.collections.get(reference).clone());
-        let graveyard = &mut *self.graveyard;
+        let (order, graveyard) = (self.order, &mut *self.graveyard);
         let (result, changed) = self.store.change_collection(reference, |collection| {
-            change(T::of_mut(collection).expect("the caller has seen the type"), graveyard)
+            change(T::of_mut(collection).expect("the caller has seen the type"), order, graveyard)
         });
         if !changed {
             return Some(result);

@@ -1,5 +1,6 @@
-//! Lists, sets, hashes, sorted sets and streams: what each keeps, and how commands read and change it. All of them are
-//! persistent trees ([`tree`](crate::tree)): to copy one takes a step, whatever it holds.
+//! Lists, sets, hashes, sorted sets and streams: what each keeps, and how commands read and change it. Large ones are
+//! persistent trees ([`tree`](crate::tree)), small ones are packed ([`packed`](crate::packed)): to copy one takes a step,
+//! whatever it holds.
 
 use crate::chunk::BadChunk;
 use crate::encodings::Encodings;
@@ -18,6 +19,8 @@ use sorted_sets::SortedSetValue;
 use std::hash::Hasher;
 use streams::StreamValue;
 
+/// Packed or a tree.
+mod form;
 pub(crate) mod hashes;
 pub(crate) mod lists;
 /// What is found by its name, in the order of a keyed hash.
@@ -26,7 +29,7 @@ pub(crate) mod sets;
 pub(crate) mod sorted_sets;
 pub(crate) mod streams;
 
-/// What a collection takes beside its elements: its place, the allocations of its trees, the room for growth.
+/// What a collection that isn't packed takes beside its elements: its place, the allocations of its trees, the room for growth.
 const COLLECTION_BYTES: u64 = 160;
 /// Fewer elements than this are freed at once.
 const FREED_AT_ONCE_MAX: usize = 128;
@@ -42,9 +45,7 @@ pub(crate) enum Collection {
 }
 
 /// One of the types of collection.
-pub(crate) trait Typed: Sized {
-    /// An empty one.
-    fn empty(order: MemberOrder) -> Self;
+pub(crate) trait Typed: Default {
     fn of(collection: &Collection) -> Option<&Self>;
     fn of_mut(collection: &mut Collection) -> Option<&mut Self>;
     fn into_collection(self) -> Collection;
@@ -54,8 +55,10 @@ pub(crate) trait Typed: Sized {
 pub(crate) trait Contents {
     /// How many elements there are, those that have expired included.
     fn count(&self) -> usize;
-    /// What the elements take in memory. A function of the state: replicas agree.
-    fn element_bytes(&self) -> u64;
+    /// What it costs in memory, beside its key. A function of the state: replicas agree.
+    fn cost(&self) -> u64;
+    /// Takes the form that its size asks for, after a change.
+    fn settle(&mut self);
     /// What OBJECT ENCODING answers.
     fn encoding(&self, limits: &Encodings) -> &'static str;
     /// Feeds all that is state, in order.
@@ -64,11 +67,11 @@ pub(crate) trait Contents {
     /// if anything is left.
     fn part(&self, cursor: Cursor, budget_bytes: usize) -> (Value, Option<Cursor>);
     /// Takes in the elements of a value of the same type.
-    fn take_in(&mut self, part: Value) -> Result<(), BadChunk>;
+    fn take_in(&mut self, part: Value, order: MemberOrder) -> Result<(), BadChunk>;
     /// Frees about `limit` elements; whether any are left.
     fn bury(&mut self, limit: usize) -> bool;
     /// Panics if an invariant is broken.
-    fn check(&self);
+    fn check(&self, order: MemberOrder);
 }
 
 /// A part is of another type than the collection that it comes to.
@@ -82,21 +85,21 @@ pub(crate) fn digest_bytes(hasher: &mut SipHasher13, bytes: &[u8]) {
 
 impl Collection {
     /// An empty one.
-    pub(crate) fn empty(kind: Kind, order: MemberOrder) -> Option<Self> {
+    pub(crate) fn empty(kind: Kind) -> Option<Self> {
         Some(match kind {
             Kind::String => return None,
-            Kind::List => ListValue::empty(order).into_collection(),
-            Kind::Set => SetValue::empty(order).into_collection(),
-            Kind::Hash => HashValue::empty(order).into_collection(),
-            Kind::SortedSet => SortedSetValue::empty(order).into_collection(),
-            Kind::Stream => StreamValue::empty(order).into_collection(),
+            Kind::List => ListValue::default().into_collection(),
+            Kind::Set => SetValue::default().into_collection(),
+            Kind::Hash => HashValue::default().into_collection(),
+            Kind::SortedSet => SortedSetValue::default().into_collection(),
+            Kind::Stream => StreamValue::default().into_collection(),
         })
     }
 
     /// What this value says; nothing if it is a string, or has an element twice.
     pub(crate) fn of_value(value: Value, order: MemberOrder) -> Option<Self> {
-        let mut collection = Self::empty(value.kind(), order)?;
-        collection.contents_mut().take_in(value).ok()?;
+        let mut collection = Self::empty(value.kind())?;
+        collection.contents_mut().take_in(value, order).ok()?;
         Some(collection)
     }
 
@@ -139,7 +142,7 @@ impl Collection {
 
     /// What it costs in memory, beside its key.
     pub(crate) fn cost(&self) -> u64 {
-        self.contents().element_bytes() + COLLECTION_BYTES
+        self.contents().cost()
     }
 
     /// Whether its key goes, as nothing is left in it at `now`. An empty stream stays.
@@ -270,7 +273,7 @@ impl View<'_> {
         &mut self,
         key: &[u8],
         creates: bool,
-        change: impl FnOnce(&mut T, &mut Graveyard) -> (R, bool),
+        change: impl FnOnce(&mut T, MemberOrder, &mut Graveyard) -> (R, bool),
     ) -> Result<Option<R>, WrongType> {
         self.typed::<T>(key)?;
         let (position, mut under_way) = self.change(key);

@@ -1,11 +1,12 @@
 //! Hashes: fields with values in the order of the fields' keyed hash, and beside them the deadlines of those that have one.
 
+use super::form::{Form, Large};
 use super::members::{Members, Named};
-use super::{Collection, Contents, Dues, OTHER_TYPE, Typed, digest_bytes};
+use super::{Collection, Dues, OTHER_TYPE, Typed, digest_bytes};
 use crate::blob::Blob;
 use crate::chunk::BadChunk;
 use crate::encodings::Encodings;
-use crate::part::{Budget, Cursor};
+use crate::packed::FieldRow;
 use crate::position::MemberOrder;
 use crate::rdb::{HashField, Value};
 use crate::tree::{Element, Tree, place_bytes};
@@ -60,36 +61,33 @@ impl Element for Due {
     }
 }
 
-impl Field {
-    fn is_live(&self, now: UnixMillis) -> bool {
-        self.until.is_none_or(|until| until > now)
-    }
-}
-
+/// A hash with many fields.
 #[derive(Clone, Debug)]
-pub(crate) struct HashValue {
+pub(crate) struct HashTree {
     fields: Members<Field>,
     /// Earliest first. Fields with one deadline and one hash have each their own.
     due: Tree<Due>,
 }
 
-impl HashValue {
-    /// How many fields have expired at `now` and aren't removed.
+/// A hash.
+pub(crate) type HashValue = Form<HashTree>;
+
+impl Field {
+    fn row(&self) -> FieldRow<'_> {
+        FieldRow { name: self.name.bytes(), value: self.value.bytes(), until: self.until }
+    }
+}
+
+impl FieldRow<'_> {
+    fn is_live(&self, now: UnixMillis) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}
+
+impl HashTree {
     fn count_due(&self, now: UnixMillis) -> usize {
         let key = Due { at: now, hash: u64::MAX };
         self.due.search(key, |due| due.at <= now)
-    }
-
-    pub(super) fn is_gone(&self, now: UnixMillis) -> bool {
-        self.fields.tree().len() == self.count_due(now)
-    }
-
-    pub(super) fn dues(&self) -> Dues {
-        let all_are_volatile = self.due.len() == self.fields.tree().len();
-        Dues {
-            first: self.due.first().map(|due| due.at),
-            all: if all_are_volatile { self.due.last().map(|due| due.at) } else { None },
-        }
     }
 
     fn add_due(&mut self, until: Option<UnixMillis>, hash: u64) {
@@ -108,8 +106,8 @@ impl HashValue {
         self.due.remove(rank);
     }
 
-    /// Gives a field its value and deadline, whatever it had.
-    pub(crate) fn put(&mut self, name: &[u8], value: &[u8], until: Option<UnixMillis>) {
+    fn put(&mut self, row: FieldRow<'_>) {
+        let FieldRow { name, value, until } = row;
         let hash = self.fields.hash(name);
         let field = Field { hash, name: Blob::new(name), value: Blob::new(value), until };
         let before = self.fields.put(field).and_then(|old| old.until);
@@ -123,11 +121,10 @@ impl HashValue {
     fn remove(&mut self, name: &[u8], now: UnixMillis) -> bool {
         let Some(field) = self.fields.remove(name) else { return false };
         self.forget_due(field.until, field.hash);
-        field.is_live(now)
+        field.row().is_live(now)
     }
 
-    /// Takes out the fields that have expired at `now`; how many.
-    pub(crate) fn remove_due(&mut self, now: UnixMillis) -> usize {
+    fn remove_due(&mut self, now: UnixMillis) -> usize {
         let count = self.count_due(now);
         for due in self.due.remove_range(0, count).iter() {
             let removed = self.fields.remove_hashed(due.hash, |field| field.until == Some(due.at));
@@ -135,17 +132,97 @@ impl HashValue {
         }
         count
     }
+}
 
-    fn live(&self, name: &[u8], now: UnixMillis) -> Option<&Field> {
-        self.fields.get(name).filter(|field| field.is_live(now))
+impl HashValue {
+    /// How many fields have expired at `now` and aren't removed.
+    fn count_due(&self, now: UnixMillis) -> usize {
+        match self {
+            Form::Packed(packed) if packed.is_marked() => self.rows().filter(|row| !row.is_live(now)).count(),
+            Form::Packed(_) => 0,
+            Form::Tree(hash) => hash.count_due(now),
+        }
+    }
+
+    pub(super) fn is_gone(&self, now: UnixMillis) -> bool {
+        self.count() == self.count_due(now)
+    }
+
+    pub(super) fn dues(&self) -> Dues {
+        match self {
+            Form::Packed(packed) if packed.is_marked() => {
+                let untils = || self.rows().map(|row| row.until);
+                let all_are_volatile = untils().all(|until| until.is_some());
+                Dues {
+                    first: untils().flatten().min(),
+                    all: if all_are_volatile { untils().flatten().max() } else { None },
+                }
+            }
+            Form::Packed(_) => Dues::default(),
+            Form::Tree(hash) => {
+                let all_are_volatile = hash.due.len() == hash.len();
+                Dues {
+                    first: hash.due.first().map(|due| due.at),
+                    all: if all_are_volatile { hash.due.last().map(|due| due.at) } else { None },
+                }
+            }
+        }
+    }
+
+    /// Gives a field its value and deadline, whatever it had.
+    fn put(&mut self, row: FieldRow<'_>, order: MemberOrder) {
+        if let Form::Packed(packed) = self {
+            let place = match packed.locate::<FieldRow<'_>>(order, row.name) {
+                Ok((span, _)) => span,
+                Err(place) => place,
+            };
+            if packed.replace(place, &[row]) {
+                return;
+            }
+        }
+        self.grow(order).put(row);
+    }
+
+    /// Takes a field out; whether it was there at `now`.
+    fn remove(&mut self, name: &[u8], now: UnixMillis) -> bool {
+        match self {
+            Form::Packed(packed) => {
+                let Some((span, row)) = packed.find_name::<FieldRow<'_>>(name) else { return false };
+                let was_live = row.is_live(now);
+                packed.replace::<FieldRow<'_>>(span, &[]);
+                was_live
+            }
+            Form::Tree(hash) => hash.remove(name, now),
+        }
+    }
+
+    /// Takes out the fields that have expired at `now`; how many.
+    pub(crate) fn remove_due(&mut self, now: UnixMillis) -> usize {
+        match self {
+            Form::Packed(packed) => {
+                let before = packed.len();
+                while let Some((span, _)) = packed.find(|row: FieldRow<'_>| !row.is_live(now)) {
+                    packed.replace::<FieldRow<'_>>(span, &[]);
+                }
+                before - packed.len()
+            }
+            Form::Tree(hash) => hash.remove_due(now),
+        }
+    }
+
+    fn find(&self, name: &[u8]) -> Option<FieldRow<'_>> {
+        match self {
+            Form::Packed(packed) => packed.find_name::<FieldRow<'_>>(name).map(|(_, row)| row),
+            Form::Tree(hash) => hash.fields.get(name).map(Field::row),
+        }
+    }
+
+    fn live(&self, name: &[u8], now: UnixMillis) -> Option<FieldRow<'_>> {
+        self.find(name).filter(|row| row.is_live(now))
     }
 }
 
 impl Typed for HashValue {
-    fn empty(order: MemberOrder) -> Self {
-        Self { fields: Members::new(order), due: Tree::default() }
-    }
-
     fn of(collection: &Collection) -> Option<&Self> {
         if let Collection::Hash(hash) = collection { Some(hash) } else { None }
     }
@@ -159,56 +236,27 @@ impl Typed for HashValue {
     }
 }
 
-impl Contents for HashValue {
-    fn count(&self) -> usize {
+impl Large for HashTree {
+    type Row<'a> = FieldRow<'a>;
+
+    fn empty(order: MemberOrder) -> Self {
+        Self { fields: Members::new(order), due: Tree::default() }
+    }
+
+    fn len(&self) -> usize {
         self.fields.tree().len()
     }
 
-    fn element_bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.fields.tree().bytes() + self.due.bytes()
     }
 
-    fn encoding(&self, limits: &Encodings) -> &'static str {
-        let fields = self.fields.tree().iter();
-        let words = fields.flat_map(|field| [field.name(), field.value.bytes()]);
-        if limits.hash.fits(self.count(), words) { "listpack" } else { "hashtable" }
+    fn rows_from(&self, rank: usize) -> impl Iterator<Item = FieldRow<'_>> {
+        self.fields.tree().iter_from(rank).map(Field::row)
     }
 
-    fn digest(&self, hasher: &mut SipHasher13) {
-        for field in self.fields.tree().iter() {
-            digest_bytes(hasher, field.name());
-            digest_bytes(hasher, field.value.bytes());
-            hasher.write(&[u8::from(field.until.is_some())]);
-            hasher.write(&field.until.map_or(0, |until| until.0).to_le_bytes());
-        }
-    }
-
-    fn part(&self, cursor: Cursor, budget_bytes: usize) -> (Value, Option<Cursor>) {
-        let mut budget = Budget::new(budget_bytes);
-        let part: Vec<HashField> = self
-            .fields
-            .tree()
-            .iter_from(cursor.rank)
-            .take_while(|field| budget.take(field.name().len() + field.value.bytes().len()))
-            .map(|field| HashField {
-                field: field.name().to_vec(),
-                value: field.value.bytes().to_vec(),
-                expires_at: field.until,
-            })
-            .collect();
-        let rank = cursor.rank + part.len();
-        (Value::Hash(part), (rank < self.count()).then_some(Cursor { rank, ..cursor }))
-    }
-
-    fn take_in(&mut self, part: Value) -> Result<(), BadChunk> {
-        let Value::Hash(fields) = part else { return Err(OTHER_TYPE) };
-        for HashField { field, value, expires_at } in fields {
-            if self.fields.get(&field).is_some() {
-                return Err(BadChunk("a field that is there already"));
-            }
-            self.put(&field, &value, expires_at);
-        }
-        Ok(())
+    fn push(&mut self, row: FieldRow<'_>) {
+        self.put(row);
     }
 
     fn bury(&mut self, limit: usize) -> bool {
@@ -227,6 +275,46 @@ impl Contents for HashValue {
         dues.sort_unstable();
         base::invariant!("the volatile fields, and no others, have deadlines", self.due.iter().eq(&dues));
     }
+
+    fn are_ordered(order: MemberOrder, left: FieldRow<'_>, right: FieldRow<'_>) -> bool {
+        (order.of(left.name), left.name) < (order.of(right.name), right.name)
+    }
+
+    fn row_bytes(row: FieldRow<'_>) -> usize {
+        row.name.len() + row.value.len()
+    }
+
+    fn digest(row: FieldRow<'_>, hasher: &mut SipHasher13) {
+        digest_bytes(hasher, row.name);
+        digest_bytes(hasher, row.value);
+        hasher.write(&[u8::from(row.until.is_some())]);
+        hasher.write(&row.until.map_or(0, |until| until.0).to_le_bytes());
+    }
+
+    fn value(rows: Vec<FieldRow<'_>>) -> Value {
+        let fields = rows.into_iter().map(|row| HashField {
+            field: row.name.to_vec(),
+            value: row.value.to_vec(),
+            expires_at: row.until,
+        });
+        Value::Hash(fields.collect())
+    }
+
+    fn encoding(of: &HashValue, limits: &Encodings) -> &'static str {
+        let words = of.rows().flat_map(|row| [row.name, row.value]);
+        if limits.hash.fits(of.count(), words) { "listpack" } else { "hashtable" }
+    }
+
+    fn take_in(of: &mut HashValue, part: Value, order: MemberOrder) -> Result<(), BadChunk> {
+        let Value::Hash(fields) = part else { return Err(OTHER_TYPE) };
+        for HashField { field, value, expires_at } in &fields {
+            if of.find(field).is_some() {
+                return Err(BadChunk("a field that is there already"));
+            }
+            of.put(FieldRow { name: field, value, until: *expires_at }, order);
+        }
+        Ok(())
+    }
 }
 
 impl Hash for HashValue {
@@ -235,25 +323,25 @@ impl Hash for HashValue {
     }
 
     fn get(&self, field: &[u8], now: UnixMillis) -> Option<&[u8]> {
-        self.live(field, now).map(|field| field.value.bytes())
+        self.live(field, now).map(|row| row.value)
     }
 
     fn expires_at(&self, field: &[u8], now: UnixMillis) -> Option<Option<UnixMillis>> {
-        self.live(field, now).map(|field| field.until)
+        self.live(field, now).map(|row| row.until)
     }
 
     fn at(&self, index: usize, now: UnixMillis) -> Option<(&[u8], &[u8])> {
-        let field = if self.count_due(now) == 0 {
-            self.fields.tree().get(index)
+        let row = if self.count_due(now) == 0 {
+            self.rows_from(index).next()
         } else {
-            self.fields.tree().iter().filter(|field| field.is_live(now)).nth(index)
+            self.rows().filter(|row| row.is_live(now)).nth(index)
         };
-        field.map(|field| (field.name(), field.value.bytes()))
+        row.map(|row| (row.name, row.value))
     }
 
     fn walk(&self, now: UnixMillis, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
-        let mut live = self.fields.tree().iter().filter(|field| field.is_live(now));
-        let _ = live.all(|field| visit(field.name(), field.value.bytes()));
+        let mut live = self.rows().filter(|row| row.is_live(now));
+        let _ = live.all(|row| visit(row.name, row.value));
     }
 
     fn scan(
@@ -264,11 +352,19 @@ impl Hash for HashValue {
         visit: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Option<u64> {
         // Expired fields count, so that a scan over a million of them is no pause.
-        self.fields.scan(cursor, limit, |field| {
-            if field.is_live(now) {
-                visit(field.name(), field.value.bytes());
+        let mut visit_live = |row: FieldRow<'_>| {
+            if row.is_live(now) {
+                visit(row.name, row.value);
             }
-        })
+        };
+        match self {
+            // Few enough for one step, wherever the scan of what may have been a large one has come to.
+            Form::Packed(_) => {
+                self.rows().for_each(visit_live);
+                None
+            }
+            Form::Tree(hash) => hash.fields.scan(cursor, limit, |field| visit_live(field.row())),
+        }
     }
 }
 
@@ -284,7 +380,7 @@ impl Hashes for View<'_> {
         expiry: Expiry,
     ) -> Result<usize, WrongType> {
         let now = self.now();
-        let set = self.edit(key, true, |hash: &mut HashValue, _| {
+        let set = self.edit(key, true, |hash: &mut HashValue, order, _| {
             let mut new = 0;
             for (field, value) in fields {
                 let before = hash.expires_at(field, now);
@@ -297,7 +393,7 @@ impl Hashes for View<'_> {
                 if until.is_some_and(|until| until <= now) {
                     hash.remove(field, now);
                 } else {
-                    hash.put(field, value, until);
+                    hash.put(FieldRow { name: field, value, until }, order);
                 }
             }
             (new, !fields.is_empty())
@@ -307,7 +403,7 @@ impl Hashes for View<'_> {
 
     fn hash_remove(&mut self, key: &[u8], fields: &[&[u8]]) -> Result<usize, WrongType> {
         let now = self.now();
-        let removed = self.edit(key, false, |hash: &mut HashValue, _| {
+        let removed = self.edit(key, false, |hash: &mut HashValue, _, _| {
             let before = hash.count();
             let gone = fields.iter().filter(|field| hash.remove(field, now)).count();
             // One that had expired may have gone, too.
@@ -323,13 +419,13 @@ impl Hashes for View<'_> {
         at: Option<UnixMillis>,
     ) -> Result<bool, WrongType> {
         let now = self.now();
-        let set = self.edit(key, false, |hash: &mut HashValue, _| {
+        let set = self.edit(key, false, |hash: &mut HashValue, order, _| {
             let Some(found) = hash.live(field, now) else { return (false, false) };
             if at.is_some_and(|at| at <= now) {
                 hash.remove(field, now);
             } else {
-                let value = found.value.clone();
-                hash.put(field, value.bytes(), at);
+                let value = found.value.to_vec();
+                hash.put(FieldRow { name: field, value: &value, until: at }, order);
             }
             (true, true)
         })?;

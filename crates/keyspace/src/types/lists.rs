@@ -1,10 +1,10 @@
 //! Lists: elements by rank.
 
-use super::{Collection, Contents, OTHER_TYPE, Typed, digest_bytes};
+use super::form::{Form, Large};
+use super::{Collection, OTHER_TYPE, Typed, digest_bytes};
 use crate::blob::Blob;
 use crate::chunk::BadChunk;
 use crate::encodings::Encodings;
-use crate::part::{Budget, Cursor};
 use crate::position::MemberOrder;
 use crate::rdb::Value;
 use crate::tree::{Element, Tree, place_bytes};
@@ -25,14 +25,10 @@ impl Element for Blob {
     }
 }
 
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ListValue(pub(crate) Tree<Blob>);
+/// A list.
+pub(crate) type ListValue = Form<Tree<Blob>>;
 
 impl Typed for ListValue {
-    fn empty(_: MemberOrder) -> Self {
-        Self::default()
-    }
-
     fn of(collection: &Collection) -> Option<&Self> {
         if let Collection::List(list) = collection { Some(list) } else { None }
     }
@@ -48,29 +44,104 @@ impl Typed for ListValue {
 
 impl ListValue {
     /// Puts elements before the one at `rank`.
-    pub(crate) fn insert_all(&mut self, rank: usize, elements: &[Vec<u8>]) {
+    pub(crate) fn insert_all(&mut self, rank: usize, elements: &[&[u8]], order: MemberOrder) {
+        if self.insert_packed(rank, elements) {
+            return;
+        }
+        let list = self.grow(order);
         let mut part = Tree::default();
         elements.iter().for_each(|element| part.push(Blob::new(element)));
-        let behind = self.0.split_off(rank);
-        self.0.append(part);
-        self.0.append(behind);
+        let behind = list.split_off(rank);
+        list.append(part);
+        list.append(behind);
+    }
+
+    /// Puts some elements before the one at `rank`.
+    fn insert(&mut self, rank: usize, elements: &[&[u8]], order: MemberOrder) {
+        if self.insert_packed(rank, elements) {
+            return;
+        }
+        let list = self.grow(order);
+        for (index, element) in elements.iter().enumerate() {
+            list.insert(rank + index, Blob::new(element));
+        }
+    }
+
+    fn insert_packed(&mut self, rank: usize, elements: &[&[u8]]) -> bool {
+        let Form::Packed(packed) = self else { return false };
+        let place = if rank == packed.len() { packed.end() } else { packed.span::<&[u8]>(rank, 0) };
+        packed.replace(place, elements)
+    }
+
+    fn replace(&mut self, rank: usize, element: &[u8], order: MemberOrder) {
+        if let Form::Packed(packed) = self
+            && packed.replace(packed.span::<&[u8]>(rank, 1), &[element])
+        {
+            return;
+        }
+        self.grow(order).update(rank, |old| *old = Blob::new(element));
+    }
+
+    fn get(&self, rank: usize) -> Option<&[u8]> {
+        match self {
+            Form::Packed(packed) => packed.rows::<&[u8]>().nth(rank),
+            Form::Tree(list) => list.get(rank).map(Blob::bytes),
+        }
     }
 }
 
-impl Contents for ListValue {
-    fn count(&self) -> usize {
-        self.0.len()
+impl Large for Tree<Blob> {
+    type Row<'a> = &'a [u8];
+
+    fn empty(_: MemberOrder) -> Self {
+        Self::default()
     }
 
-    fn element_bytes(&self) -> u64 {
-        self.0.bytes()
+    fn len(&self) -> usize {
+        self.len()
     }
 
-    fn encoding(&self, limits: &Encodings) -> &'static str {
+    fn bytes(&self) -> u64 {
+        self.bytes()
+    }
+
+    fn rows_from(&self, rank: usize) -> impl Iterator<Item = &[u8]> {
+        self.iter_from(rank).map(Blob::bytes)
+    }
+
+    fn push(&mut self, row: &[u8]) {
+        self.push(Blob::new(row));
+    }
+
+    fn bury(&mut self, limit: usize) -> bool {
+        self.bury(limit)
+    }
+
+    fn check(&self) {
+        self.check(|_, _| true);
+    }
+
+    fn are_ordered(_: MemberOrder, _: &[u8], _: &[u8]) -> bool {
+        true
+    }
+
+    fn row_bytes(row: &[u8]) -> usize {
+        row.len()
+    }
+
+    fn digest(row: &[u8], hasher: &mut SipHasher13) {
+        digest_bytes(hasher, row);
+    }
+
+    fn value(rows: Vec<&[u8]>) -> Value {
+        Value::List(rows.into_iter().map(<[u8]>::to_vec).collect())
+    }
+
+    fn encoding(of: &ListValue, limits: &Encodings) -> &'static str {
         let (elements, bytes) = limits.list_bounds();
         let mut left = Some(bytes);
-        for (nth, element) in self.0.iter().enumerate() {
-            left = left.and_then(|left| left.checked_sub(element.bytes().len() + LISTPACK_ELEMENT_BYTES));
+        for (nth, element) in of.rows().enumerate() {
+            left = left.and_then(|left| left.checked_sub(element.len() + LISTPACK_ELEMENT_BYTES));
             if left.is_none() || nth >= elements {
                 return "quicklist";
             }
@@ -78,52 +149,36 @@ impl Contents for ListValue {
         "listpack"
     }
 
-    fn digest(&self, hasher: &mut SipHasher13) {
-        self.0.iter().for_each(|element| digest_bytes(hasher, element.bytes()));
-    }
-
-    fn part(&self, cursor: Cursor, budget_bytes: usize) -> (Value, Option<Cursor>) {
-        let mut budget = Budget::new(budget_bytes);
-        let elements = self.0.iter_from(cursor.rank).map(Blob::bytes);
-        let part: Vec<Vec<u8>> =
-            elements.take_while(|element| budget.take(element.len())).map(<[u8]>::to_vec).collect();
-        let rank = cursor.rank + part.len();
-        (Value::List(part), (rank < self.0.len()).then_some(Cursor { rank, ..cursor }))
-    }
-
-    fn take_in(&mut self, part: Value) -> Result<(), BadChunk> {
+    fn take_in(of: &mut ListValue, part: Value, order: MemberOrder) -> Result<(), BadChunk> {
         let Value::List(elements) = part else { return Err(OTHER_TYPE) };
-        self.insert_all(self.0.len(), &elements);
+        let elements: Vec<&[u8]> = elements.iter().map(|element| &element[..]).collect();
+        of.insert_all(of.count(), &elements, order);
         Ok(())
-    }
-
-    fn bury(&mut self, limit: usize) -> bool {
-        self.0.bury(limit)
-    }
-
-    fn check(&self) {
-        self.0.check(|_, _| true);
     }
 }
 
 impl List for ListValue {
     fn len(&self) -> usize {
-        self.0.len()
+        self.count()
     }
 
     fn get(&self, index: usize) -> Option<&[u8]> {
-        self.0.get(index).map(Blob::bytes)
+        self.get(index)
     }
 
     fn walk(&self, from: usize, direction: Direction, visit: &mut dyn FnMut(usize, &[u8]) -> bool) {
-        let _ = match direction {
-            Direction::Forward => {
-                let mut elements = (from..).zip(self.0.iter_from(from));
+        let _ = match (direction, self) {
+            (Direction::Forward, _) => {
+                let mut elements = (from..).zip(self.rows_from(from));
+                elements.all(|(index, element)| visit(index, element))
+            }
+            (Direction::Backward, Form::Tree(list)) => {
+                let mut elements = (0..=from).rev().zip(list.iter_back_from(from));
                 elements.all(|(index, element)| visit(index, element.bytes()))
             }
-            Direction::Backward => {
-                let mut elements = (0..=from).rev().zip(self.0.iter_back_from(from));
-                elements.all(|(index, element)| visit(index, element.bytes()))
+            (Direction::Backward, Form::Packed(packed)) => {
+                let mut elements = (0..=from).rev().zip(packed.rows_back_from::<&[u8]>(from));
+                elements.all(|(index, element)| visit(index, element))
             }
         };
     }
@@ -135,31 +190,34 @@ impl Lists for View<'_> {
     }
 
     fn list_insert(&mut self, key: &[u8], at: usize, elements: &[&[u8]]) -> Result<usize, WrongType> {
-        let inserted = self.edit(key, true, |list: &mut ListValue, _| {
-            assert!(at <= list.0.len(), "elements are put into a list, not beyond it");
-            for (index, element) in elements.iter().enumerate() {
-                list.0.insert(at + index, Blob::new(element));
-            }
-            (list.0.len(), !elements.is_empty())
+        let inserted = self.edit(key, true, |list: &mut ListValue, order, _| {
+            assert!(at <= list.count(), "elements are put into a list, not beyond it");
+            list.insert(at, elements, order);
+            (list.count(), !elements.is_empty())
         })?;
         Ok(inserted.unwrap_or(0))
     }
 
     fn list_remove(&mut self, key: &[u8], from: usize, count: usize) -> Result<(), WrongType> {
-        self.edit(key, false, |list: &mut ListValue, graveyard| {
-            let removed = list.0.remove_range(from, count);
-            let changed = !removed.is_empty();
-            ListValue(removed).into_collection().retire(graveyard);
-            ((), changed)
+        self.edit(key, false, |list: &mut ListValue, _, graveyard| {
+            let before = list.count();
+            match list {
+                Form::Packed(packed) => _ = packed.replace::<&[u8]>(packed.span::<&[u8]>(from, count), &[]),
+                Form::Tree(tree) => {
+                    let removed = tree.remove_range(from, count);
+                    Form::Tree(Box::new(removed)).into_collection().retire(graveyard);
+                }
+            }
+            ((), list.count() < before)
         })?;
         Ok(())
     }
 
     fn list_replace(&mut self, key: &[u8], at: usize, element: &[u8]) -> Result<bool, WrongType> {
-        let replaced = self.edit(key, false, |list: &mut ListValue, _| {
-            let is_there = at < list.0.len();
+        let replaced = self.edit(key, false, |list: &mut ListValue, order, _| {
+            let is_there = at < list.count();
             if is_there {
-                list.0.update(at, |old| *old = Blob::new(element));
+                list.replace(at, element, order);
             }
             (is_there, is_there)
         })?;

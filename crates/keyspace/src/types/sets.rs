@@ -1,11 +1,11 @@
 //! Sets: members in the order of their keyed hash.
 
+use super::form::{Form, Large};
 use super::members::{Members, Named};
-use super::{Collection, Contents, OTHER_TYPE, Typed, digest_bytes};
+use super::{Collection, OTHER_TYPE, Typed, digest_bytes};
 use crate::blob::Blob;
 use crate::chunk::BadChunk;
 use crate::encodings::Encodings;
-use crate::part::{Budget, Cursor};
 use crate::position::MemberOrder;
 use crate::rdb::{self, Value};
 use crate::tree::{Element, place_bytes};
@@ -37,20 +37,45 @@ impl Named for Member {
     }
 }
 
+/// A set with many members.
 #[derive(Clone, Debug)]
-pub(crate) struct SetValue(Members<Member>);
+pub(crate) struct SetTree(Members<Member>);
 
-impl SetValue {
+/// A set.
+pub(crate) type SetValue = Form<SetTree>;
+
+impl SetTree {
     fn member(&self, bytes: &[u8]) -> Member {
         Member { hash: self.0.hash(bytes), bytes: Blob::new(bytes) }
     }
 }
 
-impl Typed for SetValue {
-    fn empty(order: MemberOrder) -> Self {
-        Self(Members::new(order))
+impl SetValue {
+    /// Adds a member unless it is there; whether it was added.
+    fn add(&mut self, member: &[u8], order: MemberOrder) -> bool {
+        if let Form::Packed(packed) = self {
+            let Err(place) = packed.locate::<&[u8]>(order, member) else { return false };
+            if packed.replace(place, &[member]) {
+                return true;
+            }
+        }
+        let set = self.grow(order);
+        let member = set.member(member);
+        set.0.add(member)
     }
 
+    fn remove(&mut self, member: &[u8]) -> bool {
+        match self {
+            Form::Packed(packed) => {
+                let found = packed.find_name::<&[u8]>(member).map(|(span, _)| span);
+                found.is_some_and(|span| packed.replace::<&[u8]>(span, &[]))
+            }
+            Form::Tree(set) => set.0.remove(member).is_some(),
+        }
+    }
+}
+
+impl Typed for SetValue {
     fn of(collection: &Collection) -> Option<&Self> {
         if let Collection::Set(set) = collection { Some(set) } else { None }
     }
@@ -64,49 +89,28 @@ impl Typed for SetValue {
     }
 }
 
-impl Contents for SetValue {
-    fn count(&self) -> usize {
+impl Large for SetTree {
+    type Row<'a> = &'a [u8];
+
+    fn empty(order: MemberOrder) -> Self {
+        Self(Members::new(order))
+    }
+
+    fn len(&self) -> usize {
         self.0.tree().len()
     }
 
-    fn element_bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.0.tree().bytes()
     }
 
-    fn encoding(&self, limits: &Encodings) -> &'static str {
-        let members = || self.0.tree().iter().map(Named::name);
-        let count = self.count();
-        if count <= limits.set_intset_entries && members().all(|member| rdb::integer(member).is_some()) {
-            "intset"
-        } else if limits.set.fits(count, members()) {
-            "listpack"
-        } else {
-            "hashtable"
-        }
+    fn rows_from(&self, rank: usize) -> impl Iterator<Item = &[u8]> {
+        self.0.tree().iter_from(rank).map(Named::name)
     }
 
-    fn digest(&self, hasher: &mut SipHasher13) {
-        self.0.tree().iter().for_each(|member| digest_bytes(hasher, member.name()));
-    }
-
-    fn part(&self, cursor: Cursor, budget_bytes: usize) -> (Value, Option<Cursor>) {
-        let mut budget = Budget::new(budget_bytes);
-        let members = self.0.tree().iter_from(cursor.rank).map(Named::name);
-        let part: Vec<Vec<u8>> =
-            members.take_while(|member| budget.take(member.len())).map(<[u8]>::to_vec).collect();
-        let rank = cursor.rank + part.len();
-        (Value::Set(part), (rank < self.count()).then_some(Cursor { rank, ..cursor }))
-    }
-
-    fn take_in(&mut self, part: Value) -> Result<(), BadChunk> {
-        let Value::Set(members) = part else { return Err(OTHER_TYPE) };
-        for member in members {
-            let member = self.member(&member);
-            if !self.0.add(member) {
-                return Err(BadChunk("a member that is there already"));
-            }
-        }
-        Ok(())
+    fn push(&mut self, row: &[u8]) {
+        let member = self.member(row);
+        self.0.add(member);
     }
 
     fn bury(&mut self, limit: usize) -> bool {
@@ -116,6 +120,43 @@ impl Contents for SetValue {
     fn check(&self) {
         self.0.check();
     }
+
+    fn are_ordered(order: MemberOrder, left: &[u8], right: &[u8]) -> bool {
+        (order.of(left), left) < (order.of(right), right)
+    }
+
+    fn row_bytes(row: &[u8]) -> usize {
+        row.len()
+    }
+
+    fn digest(row: &[u8], hasher: &mut SipHasher13) {
+        digest_bytes(hasher, row);
+    }
+
+    fn value(rows: Vec<&[u8]>) -> Value {
+        Value::Set(rows.into_iter().map(<[u8]>::to_vec).collect())
+    }
+
+    fn encoding(of: &SetValue, limits: &Encodings) -> &'static str {
+        let count = of.count();
+        if count <= limits.set_intset_entries && of.rows().all(|member| rdb::integer(member).is_some()) {
+            "intset"
+        } else if limits.set.fits(count, of.rows()) {
+            "listpack"
+        } else {
+            "hashtable"
+        }
+    }
+
+    fn take_in(of: &mut SetValue, part: Value, order: MemberOrder) -> Result<(), BadChunk> {
+        let Value::Set(members) = part else { return Err(OTHER_TYPE) };
+        for member in members {
+            if !of.add(&member, order) {
+                return Err(BadChunk("a member that is there already"));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Set for SetValue {
@@ -124,19 +165,29 @@ impl Set for SetValue {
     }
 
     fn contains(&self, member: &[u8]) -> bool {
-        self.0.get(member).is_some()
+        match self {
+            Form::Packed(packed) => packed.find_name::<&[u8]>(member).is_some(),
+            Form::Tree(set) => set.0.get(member).is_some(),
+        }
     }
 
     fn get(&self, index: usize) -> Option<&[u8]> {
-        self.0.tree().get(index).map(Named::name)
+        self.rows_from(index).next()
     }
 
     fn walk(&self, visit: &mut dyn FnMut(&[u8]) -> bool) {
-        let _ = self.0.tree().iter().all(|member| visit(member.name()));
+        let _ = self.rows().all(visit);
     }
 
     fn scan(&self, cursor: u64, limit: usize, visit: &mut dyn FnMut(&[u8])) -> Option<u64> {
-        self.0.scan(cursor, limit, |member| visit(member.name()))
+        match self {
+            // Few enough for one step, wherever the scan of what may have been a large one has come to.
+            Form::Packed(_) => {
+                self.rows().for_each(visit);
+                None
+            }
+            Form::Tree(set) => set.0.scan(cursor, limit, |member| visit(member.name())),
+        }
     }
 }
 
@@ -146,20 +197,16 @@ impl Sets for View<'_> {
     }
 
     fn set_add(&mut self, key: &[u8], members: &[&[u8]]) -> Result<usize, WrongType> {
-        let added = self.edit(key, true, |set: &mut SetValue, _| {
-            let mut new = 0;
-            for member in members {
-                let member = set.member(member);
-                new += usize::from(set.0.add(member));
-            }
+        let added = self.edit(key, true, |set: &mut SetValue, order, _| {
+            let new = members.iter().filter(|member| set.add(member, order)).count();
             (new, new > 0)
         })?;
         Ok(added.unwrap_or(0))
     }
 
     fn set_remove(&mut self, key: &[u8], members: &[&[u8]]) -> Result<usize, WrongType> {
-        let removed = self.edit(key, false, |set: &mut SetValue, _| {
-            let gone = members.iter().filter(|member| set.0.remove(member).is_some()).count();
+        let removed = self.edit(key, false, |set: &mut SetValue, _, _| {
+            let gone = members.iter().filter(|member| set.remove(member)).count();
             (gone, gone > 0)
         })?;
         Ok(removed.unwrap_or(0))

@@ -1,11 +1,12 @@
 //! Sorted sets: members ordered by score and bytes, and beside that by their keyed hash, by which a score is found.
 
+use super::form::{Form, Large};
 use super::members::{Members, Named};
-use super::{Collection, Contents, OTHER_TYPE, Typed, digest_bytes};
+use super::{Collection, OTHER_TYPE, Typed, digest_bytes};
 use crate::blob::Blob;
 use crate::chunk::BadChunk;
 use crate::encodings::Encodings;
-use crate::part::{Budget, Cursor};
+use crate::packed::ScoredRow;
 use crate::position::MemberOrder;
 use crate::rdb::Value;
 use crate::tree::{Element, Tree, place_bytes};
@@ -66,13 +67,23 @@ impl Named for Scored {
     }
 }
 
+/// A sorted set with many members.
 #[derive(Clone, Debug)]
-pub(crate) struct SortedSetValue {
+pub(crate) struct SortedSetTree {
     ranked: Tree<Ranked>,
     scored: Members<Scored>,
 }
 
-impl SortedSetValue {
+/// A sorted set.
+pub(crate) type SortedSetValue = Form<SortedSetTree>;
+
+impl Ranked {
+    fn row(&self) -> ScoredRow<'_> {
+        ScoredRow { member: self.member.bytes(), score: self.score }
+    }
+}
+
+impl SortedSetTree {
     fn rank_of(&self, score: f64, member: &[u8]) -> usize {
         let key = order_of(score);
         self.ranked.search(key, |found| (found.key(), found.member.bytes()) < (key, member))
@@ -85,7 +96,7 @@ impl SortedSetValue {
     }
 
     /// Gives a member a score; what it had before.
-    pub(crate) fn put(&mut self, member: &[u8], score: f64) -> Option<f64> {
+    fn put(&mut self, member: &[u8], score: f64) -> Option<f64> {
         let name = Blob::new(member);
         let scored = Scored { hash: self.scored.hash(member), score, member: name.clone() };
         let before = self.scored.put(scored).map(|old| old.score);
@@ -102,13 +113,59 @@ impl SortedSetValue {
         self.unrank(removed.score, member);
         true
     }
+
+    /// How many members come before the first for which `is_before` is false, where members are in order.
+    fn count_before_lex(&self, is_before: impl Fn(&[u8]) -> bool) -> usize {
+        let (Some(first), Some(last)) = (self.ranked.first(), self.ranked.last()) else { return 0 };
+        let is_before = |found: &Ranked| is_before(found.member.bytes());
+        if first.key() == last.key() {
+            return self.ranked.search(first.key(), is_before);
+        }
+        // Scores differ: as in Redis, members are looked at in their order as if they were sorted.
+        let (mut low, mut high) = (0, self.ranked.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.ranked.get(middle).is_some_and(is_before) { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+}
+
+impl SortedSetValue {
+    /// Gives a member a score; what it had before.
+    fn put(&mut self, member: &[u8], score: f64, order: MemberOrder) -> Option<f64> {
+        if let Form::Packed(packed) = self {
+            let found = packed.find_name::<ScoredRow<'_>>(member).map(|(span, row)| (span, row.score));
+            let before = found.map(|(_, score)| score);
+            if before.map(f64::to_bits) == Some(score.to_bits()) {
+                return before;
+            }
+            if let Some((span, _)) = found {
+                packed.replace::<ScoredRow<'_>>(span, &[]);
+            }
+            let key = (order_of(score), member);
+            let next = packed.find(|row: ScoredRow<'_>| (order_of(row.score), row.member) > key);
+            let place = next.map_or(packed.end(), |(span, _)| span.before());
+            if !packed.replace(place, &[ScoredRow { member, score }]) {
+                self.grow(order).put(member, score);
+            }
+            return before;
+        }
+        self.grow(order).put(member, score)
+    }
+
+    fn remove(&mut self, member: &[u8]) -> bool {
+        match self {
+            Form::Packed(packed) => {
+                let found = packed.find_name::<ScoredRow<'_>>(member).map(|(span, _)| span);
+                found.is_some_and(|span| packed.replace::<ScoredRow<'_>>(span, &[]))
+            }
+            Form::Tree(set) => set.remove(member),
+        }
+    }
 }
 
 impl Typed for SortedSetValue {
-    fn empty(order: MemberOrder) -> Self {
-        Self { ranked: Tree::default(), scored: Members::new(order) }
-    }
-
     fn of(collection: &Collection) -> Option<&Self> {
         if let Collection::SortedSet(set) = collection { Some(set) } else { None }
     }
@@ -122,50 +179,27 @@ impl Typed for SortedSetValue {
     }
 }
 
-impl Contents for SortedSetValue {
-    fn count(&self) -> usize {
+impl Large for SortedSetTree {
+    type Row<'a> = ScoredRow<'a>;
+
+    fn empty(order: MemberOrder) -> Self {
+        Self { ranked: Tree::default(), scored: Members::new(order) }
+    }
+
+    fn len(&self) -> usize {
         self.ranked.len()
     }
 
-    fn element_bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.ranked.bytes() + self.scored.tree().bytes()
     }
 
-    fn encoding(&self, limits: &Encodings) -> &'static str {
-        let members = self.ranked.iter().map(|found| found.member.bytes());
-        if limits.sorted_set.fits(self.count(), members) { "listpack" } else { "skiplist" }
+    fn rows_from(&self, rank: usize) -> impl Iterator<Item = ScoredRow<'_>> {
+        self.ranked.iter_from(rank).map(Ranked::row)
     }
 
-    fn digest(&self, hasher: &mut SipHasher13) {
-        for found in self.ranked.iter() {
-            digest_bytes(hasher, found.member.bytes());
-            hasher.write(&found.score.to_bits().to_le_bytes());
-        }
-    }
-
-    fn part(&self, cursor: Cursor, budget_bytes: usize) -> (Value, Option<Cursor>) {
-        let mut budget = Budget::new(budget_bytes);
-        let part: Vec<(Vec<u8>, f64)> = self
-            .ranked
-            .iter_from(cursor.rank)
-            .take_while(|found| budget.take(found.member.bytes().len()))
-            .map(|found| (found.member.bytes().to_vec(), found.score))
-            .collect();
-        let rank = cursor.rank + part.len();
-        (Value::SortedSet(part), (rank < self.count()).then_some(Cursor { rank, ..cursor }))
-    }
-
-    fn take_in(&mut self, part: Value) -> Result<(), BadChunk> {
-        let Value::SortedSet(members) = part else { return Err(OTHER_TYPE) };
-        for (member, score) in members {
-            if score.is_nan() {
-                return Err(BadChunk("a score that is no number"));
-            }
-            if self.put(&member, score).is_some() {
-                return Err(BadChunk("a member that is there already"));
-            }
-        }
-        Ok(())
+    fn push(&mut self, row: ScoredRow<'_>) {
+        self.put(row.member, row.score);
     }
 
     fn bury(&mut self, limit: usize) -> bool {
@@ -181,6 +215,41 @@ impl Contents for SortedSetValue {
             base::invariant!("both orders have one score", scored == Some(found.score.to_bits()));
         }
     }
+
+    fn are_ordered(_: MemberOrder, left: ScoredRow<'_>, right: ScoredRow<'_>) -> bool {
+        (order_of(left.score), left.member) < (order_of(right.score), right.member)
+    }
+
+    fn row_bytes(row: ScoredRow<'_>) -> usize {
+        row.member.len()
+    }
+
+    fn digest(row: ScoredRow<'_>, hasher: &mut SipHasher13) {
+        digest_bytes(hasher, row.member);
+        hasher.write(&row.score.to_bits().to_le_bytes());
+    }
+
+    fn value(rows: Vec<ScoredRow<'_>>) -> Value {
+        Value::SortedSet(rows.into_iter().map(|row| (row.member.to_vec(), row.score)).collect())
+    }
+
+    fn encoding(of: &SortedSetValue, limits: &Encodings) -> &'static str {
+        let members = of.rows().map(|row| row.member);
+        if limits.sorted_set.fits(of.count(), members) { "listpack" } else { "skiplist" }
+    }
+
+    fn take_in(of: &mut SortedSetValue, part: Value, order: MemberOrder) -> Result<(), BadChunk> {
+        let Value::SortedSet(members) = part else { return Err(OTHER_TYPE) };
+        for (member, score) in members {
+            if score.is_nan() {
+                return Err(BadChunk("a score that is no number"));
+            }
+            if of.put(&member, score, order).is_some() {
+                return Err(BadChunk("a member that is there already"));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl SortedSet for SortedSetValue {
@@ -189,48 +258,60 @@ impl SortedSet for SortedSetValue {
     }
 
     fn score(&self, member: &[u8]) -> Option<f64> {
-        self.scored.get(member).map(|found| found.score)
+        match self {
+            Form::Packed(packed) => packed.find_name::<ScoredRow<'_>>(member).map(|(_, row)| row.score),
+            Form::Tree(set) => set.scored.get(member).map(|found| found.score),
+        }
     }
 
     fn rank(&self, member: &[u8]) -> Option<usize> {
-        self.score(member).map(|score| self.rank_of(score, member))
+        match self {
+            Form::Packed(_) => self.rows().position(|row| row.member == member),
+            Form::Tree(set) => self.score(member).map(|score| set.rank_of(score, member)),
+        }
     }
 
     fn at(&self, rank: usize) -> Option<(&[u8], f64)> {
-        self.ranked.get(rank).map(|found| (found.member.bytes(), found.score))
+        self.rows_from(rank).next().map(|row| (row.member, row.score))
     }
 
     fn count_below(&self, score: f64, inclusive: bool) -> usize {
         let key = order_of(score);
-        self.ranked.search(key, |found| found.key() < key || inclusive && found.key() == key)
+        let is_before = |other: u64| other < key || inclusive && other == key;
+        match self {
+            Form::Packed(_) => self.rows().take_while(|row| is_before(order_of(row.score))).count(),
+            Form::Tree(set) => set.ranked.search(key, |found| is_before(found.key())),
+        }
     }
 
     fn count_below_lex(&self, bound: &[u8], inclusive: bool) -> usize {
-        let (Some(first), Some(last)) = (self.ranked.first(), self.ranked.last()) else { return 0 };
-        let is_before =
-            |found: &Ranked| found.member.bytes() < bound || inclusive && found.member.bytes() == bound;
-        if first.key() == last.key() {
-            return self.ranked.search(first.key(), is_before);
+        let is_before = |member: &[u8]| member < bound || inclusive && member == bound;
+        match self {
+            Form::Packed(_) => self.rows().take_while(|row| is_before(row.member)).count(),
+            Form::Tree(set) => set.count_before_lex(is_before),
         }
-        // Scores differ: as in Redis, members are looked at in their order as if they were sorted.
-        let (mut low, mut high) = (0, self.ranked.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.ranked.get(middle).is_some_and(is_before) { low = middle + 1 } else { high = middle }
-        }
-        low
     }
 
     fn walk(&self, rank: usize, direction: Direction, visit: &mut dyn FnMut(&[u8], f64) -> bool) {
-        let mut visit = |found: &Ranked| visit(found.member.bytes(), found.score);
-        let _ = match direction {
-            Direction::Forward => self.ranked.iter_from(rank).all(&mut visit),
-            Direction::Backward => self.ranked.iter_back_from(rank).all(&mut visit),
+        let mut visit = |row: ScoredRow<'_>| visit(row.member, row.score);
+        let _ = match (direction, self) {
+            (Direction::Forward, _) => self.rows_from(rank).all(visit),
+            (Direction::Backward, Form::Tree(set)) => {
+                set.ranked.iter_back_from(rank).all(|found| visit(found.row()))
+            }
+            (Direction::Backward, Form::Packed(packed)) => packed.rows_back_from(rank).all(visit),
         };
     }
 
     fn scan(&self, cursor: u64, limit: usize, visit: &mut dyn FnMut(&[u8], f64)) -> Option<u64> {
-        self.scored.scan(cursor, limit, |found| visit(found.name(), found.score))
+        match self {
+            // Few enough for one step, wherever the scan of what may have been a large one has come to.
+            Form::Packed(_) => {
+                self.rows().for_each(|row| visit(row.member, row.score));
+                None
+            }
+            Form::Tree(set) => set.scored.scan(cursor, limit, |found| visit(found.name(), found.score)),
+        }
     }
 }
 
@@ -241,10 +322,10 @@ impl SortedSets for View<'_> {
 
     fn sorted_set_put(&mut self, key: &[u8], members: &[(&[u8], f64)]) -> Result<usize, WrongType> {
         assert!(members.iter().all(|(_, score)| !score.is_nan()), "a score is a number");
-        let put = self.edit(key, true, |set: &mut SortedSetValue, _| {
+        let put = self.edit(key, true, |set: &mut SortedSetValue, order, _| {
             let (mut new, mut changed) = (0, false);
             for &(member, score) in members {
-                let before = set.put(member, score);
+                let before = set.put(member, score, order);
                 new += usize::from(before.is_none());
                 changed |= before.map(f64::to_bits) != Some(score.to_bits());
             }
@@ -254,7 +335,7 @@ impl SortedSets for View<'_> {
     }
 
     fn sorted_set_remove(&mut self, key: &[u8], members: &[&[u8]]) -> Result<usize, WrongType> {
-        let removed = self.edit(key, false, |set: &mut SortedSetValue, _| {
+        let removed = self.edit(key, false, |set: &mut SortedSetValue, _, _| {
             let gone = members.iter().filter(|member| set.remove(member)).count();
             (gone, gone > 0)
         })?;

@@ -1,6 +1,6 @@
 //! Streams: entries by id, and groups whose consumers owe some of them.
 
-use super::{Collection, Contents, OTHER_TYPE, Typed};
+use super::{COLLECTION_BYTES, Collection, Contents, OTHER_TYPE, Typed};
 use crate::blob::Blob;
 use crate::chunk::BadChunk;
 use crate::encodings::Encodings;
@@ -91,10 +91,6 @@ impl StreamValue {
 }
 
 impl Typed for StreamValue {
-    fn empty(_: MemberOrder) -> Self {
-        Self::default()
-    }
-
     fn of(collection: &Collection) -> Option<&Self> {
         if let Collection::Stream(stream) = collection { Some(stream) } else { None }
     }
@@ -113,9 +109,11 @@ impl Contents for StreamValue {
         self.entries.len()
     }
 
-    fn element_bytes(&self) -> u64 {
-        size_of::<Self>() as u64 + self.entries.bytes() + self.groups.bytes()
+    fn cost(&self) -> u64 {
+        COLLECTION_BYTES + size_of::<Self>() as u64 + self.entries.bytes() + self.groups.bytes()
     }
+
+    fn settle(&mut self) {}
 
     fn encoding(&self, _: &Encodings) -> &'static str {
         "stream"
@@ -130,7 +128,7 @@ impl Contents for StreamValue {
         (Value::Stream(part), next)
     }
 
-    fn take_in(&mut self, part: Value) -> Result<(), BadChunk> {
+    fn take_in(&mut self, part: Value, _: MemberOrder) -> Result<(), BadChunk> {
         match part {
             Value::Stream(part) => self.take_in_part(part),
             _ => Err(OTHER_TYPE),
@@ -149,7 +147,7 @@ impl Contents for StreamValue {
         !self.groups.is_empty()
     }
 
-    fn check(&self) {
+    fn check(&self, _: MemberOrder) {
         self.entries.check(|a, b| a.id < b.id);
         let last = self.entries.last().map(|entry| entry.id);
         base::invariant!("a stream gave out the ids it has", last.is_none_or(|id| id <= self.info.last_id));
@@ -237,7 +235,7 @@ impl View<'_> {
         group: &[u8],
         change: impl FnOnce(&mut Group) -> (R, bool),
     ) -> Result<R, WrongType> {
-        let changed = self.edit(key, false, |stream: &mut StreamValue, _| {
+        let changed = self.edit(key, false, |stream: &mut StreamValue, _, _| {
             stream.with_group(group, change).unwrap_or_default()
         })?;
         Ok(changed.unwrap_or_default())
@@ -253,12 +251,12 @@ impl Streams for View<'_> {
         if self.stream(key)?.is_some() {
             return Ok(false);
         }
-        self.edit(key, true, |_: &mut StreamValue, _| ((), true))?;
+        self.edit(key, true, |_: &mut StreamValue, _, _| ((), true))?;
         Ok(true)
     }
 
     fn stream_append(&mut self, key: &[u8], id: StreamId, fields: Fields<'_>) -> Result<(), WrongType> {
-        self.edit(key, true, |stream: &mut StreamValue, _| {
+        self.edit(key, true, |stream: &mut StreamValue, _, _| {
             assert!(id > stream.info.last_id, "ids only grow");
             stream.entries.push(Entry { id, fields: Blob::new(fields.bytes()) });
             stream.info.last_id = id;
@@ -269,7 +267,7 @@ impl Streams for View<'_> {
     }
 
     fn stream_remove(&mut self, key: &[u8], ids: &[StreamId]) -> Result<usize, WrongType> {
-        let removed = self.edit(key, false, |stream: &mut StreamValue, _| {
+        let removed = self.edit(key, false, |stream: &mut StreamValue, _, _| {
             let gone = ids.iter().filter(|id| stream.remove(**id)).count();
             (gone, gone > 0)
         })?;
@@ -277,7 +275,7 @@ impl Streams for View<'_> {
     }
 
     fn stream_trim(&mut self, key: &[u8], count: usize) -> Result<(), WrongType> {
-        self.edit(key, false, |stream: &mut StreamValue, graveyard| {
+        self.edit(key, false, |stream: &mut StreamValue, _, graveyard| {
             let entries = stream.entries.remove_range(0, count);
             let changed = !entries.is_empty();
             StreamValue { entries, ..StreamValue::default() }.into_collection().retire(graveyard);
@@ -287,7 +285,7 @@ impl Streams for View<'_> {
     }
 
     fn stream_set_info(&mut self, key: &[u8], info: StreamInfo) -> Result<bool, WrongType> {
-        let set = self.edit(key, false, |stream: &mut StreamValue, _| {
+        let set = self.edit(key, false, |stream: &mut StreamValue, _, _| {
             // What was given out stays given out.
             let newest = stream.entries.last().map_or(StreamId::MIN, |entry| entry.id);
             stream.info = StreamInfo { last_id: info.last_id.max(newest), ..info };
@@ -297,7 +295,7 @@ impl Streams for View<'_> {
     }
 
     fn group_put(&mut self, key: &[u8], group: &[u8], info: GroupInfo) -> Result<bool, WrongType> {
-        let put = self.edit(key, false, |stream: &mut StreamValue, _| {
+        let put = self.edit(key, false, |stream: &mut StreamValue, _, _| {
             stream.put_group(group, info);
             (true, true)
         })?;
@@ -305,7 +303,7 @@ impl Streams for View<'_> {
     }
 
     fn group_remove(&mut self, key: &[u8], group: &[u8]) -> Result<bool, WrongType> {
-        let removed = self.edit(key, false, |stream: &mut StreamValue, graveyard| {
+        let removed = self.edit(key, false, |stream: &mut StreamValue, _, graveyard| {
             let Ok(rank) = stream.locate_group(group) else { return (false, false) };
             let groups = stream.groups.remove_range(rank, 1);
             StreamValue { groups, ..StreamValue::default() }.into_collection().retire(graveyard);

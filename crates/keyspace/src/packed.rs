@@ -15,10 +15,13 @@ use std::marker::PhantomData;
 /// What is in a row, for each type.
 mod rows;
 
-/// A collection with more rows is a tree. Few in tests, so that they often cross the bound.
-pub(crate) const ROWS_MAX: usize = if cfg!(test) { 8 } else { 64 };
-/// One that would take more bytes packed is a tree.
-const BYTES_MAX: usize = if cfg!(test) { 256 } else { 1024 };
+/// A collection with more rows is a tree: what is packed must not be slower than one would be. Few in tests, so that they
+/// often cross the bound.
+pub(crate) const ROWS_MAX: usize = if cfg!(test) { 8 } else { 127 };
+/// A hash with more fields is a tree: two words of each are gone through to find one.
+const FIELDS_MAX: usize = if cfg!(test) { 7 } else { 64 };
+/// What would take more bytes packed is a tree.
+const BYTES_MAX: usize = if cfg!(test) { 256 } else { 2048 };
 
 const HEAD: usize = 1;
 const COUNT: u8 = 0b0111_1111;
@@ -65,7 +68,7 @@ impl<'a, R: Row<'a>> Iterator for Rows<'a, R> {
 
 /// How many bytes these rows take packed, of which there are `count`; nothing if that is too much.
 pub(crate) fn packed_len<'a, R: Row<'a>>(count: usize, rows: impl Iterator<Item = R>) -> Option<usize> {
-    if count > ROWS_MAX {
+    if count > R::COUNT_MAX {
         return None;
     }
     let mut len = HEAD;

@@ -6,6 +6,7 @@
 //! | field | the name's length (bits 0–6), whether it expires (bit 7); the name; the value, a word; when it expires in milliseconds (0 or 8) |
 //! | member with a score | the member, a word; a small whole score (1), or what follows (1) and a number of two, four or eight bytes |
 
+use super::{FIELDS_MAX, ROWS_MAX};
 use base::UnixMillis;
 
 /// Longer words aren't packed.
@@ -21,6 +22,8 @@ const SCORE_F64: u8 = 0xff;
 
 /// An element of a collection, lent by it or by who brings it.
 pub(crate) trait Row<'a>: Copy {
+    /// A collection with more of them is a tree.
+    const COUNT_MAX: usize;
     /// The same kind of row, lent by another.
     type By<'b>: Row<'b>;
 
@@ -54,6 +57,7 @@ pub(crate) struct ScoredRow<'a> {
 }
 
 impl<'a> Row<'a> for &'a [u8] {
+    const COUNT_MAX: usize = ROWS_MAX;
     type By<'b> = &'b [u8];
 
     #[inline]
@@ -78,6 +82,7 @@ impl<'a> Row<'a> for &'a [u8] {
 }
 
 impl<'a> Row<'a> for FieldRow<'a> {
+    const COUNT_MAX: usize = FIELDS_MAX;
     type By<'b> = FieldRow<'b>;
 
     #[inline]
@@ -115,6 +120,7 @@ impl<'a> Row<'a> for FieldRow<'a> {
 }
 
 impl<'a> Row<'a> for ScoredRow<'a> {
+    const COUNT_MAX: usize = ROWS_MAX;
     type By<'b> = ScoredRow<'b>;
 
     #[inline]

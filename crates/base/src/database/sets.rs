@@ -16,8 +16,8 @@ pub trait Set {
     fn get(&self, index: usize) -> Option<&[u8]>;
     /// Visits the members in the set's own order, until `visit` answers false.
     fn walk(&self, visit: &mut dyn FnMut(&[u8]) -> bool);
-    /// Visits members from `cursor` on (0 at the beginning), about `limit` of them or a few more; answers where to go on, or
-    /// `None` at the end. What is there from the first call of a scan to its last is visited at least once, whatever
+    /// Visits members from `cursor` on (0 at the beginning), about `limit` of them or a few more, or all of a small set; answers
+    /// where to go on, or `None` at the end. What is there from the first call of a scan to its last is visited at least once, whatever
     /// changes in between and whichever replica answers.
     fn scan(&self, cursor: u64, limit: usize, visit: &mut dyn FnMut(&[u8])) -> Option<u64>;
 }

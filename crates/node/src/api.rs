@@ -234,9 +234,10 @@ pub struct Config {
     pub append_bytes_max: usize,
     /// How large a piece of a snapshot is, about.
     pub snapshot_chunk_bytes: usize,
-    /// Bytes of replies that may wait for one client; a fraction of them, and reading from it pauses.
+    /// Bytes of replies that may wait for one client before it is hung up on, whatever its class; with a fraction of them, reading from
+    /// it pauses.
     pub client_output_bytes_max: usize,
-    /// How much output may wait for a client before it is hung up on.
+    /// How much output may wait for a client of a class before it is hung up on.
     pub output_limits: OutputLimits,
     /// After how long a client is hung up on that sends nothing and waits for nothing; zero: never.
     pub idle_timeout: Duration,
@@ -302,7 +303,7 @@ impl Default for OutputLimits {
             soft_time: Duration::from_secs(seconds),
         };
         Self {
-            normal: limit(256 << 20, 0, 0),
+            normal: limit(0, 0, 0),
             replica: limit(256 << 20, 64 << 20, 60),
             pubsub: limit(32 << 20, 8 << 20, 60),
         }

@@ -587,7 +587,7 @@ impl Clients {
     }
 
     /// Hands all waiting output to the driver; answers how many bytes left.
-    pub fn flush(&mut self, limits: &OutputLimits, out: &mut Outbox<Effect>) -> u64 {
+    pub fn flush(&mut self, output_bytes_max: usize, limits: &OutputLimits, out: &mut Outbox<Effect>) -> u64 {
         let now = self.now;
         let mut sent = 0;
         for slot in std::mem::take(&mut self.dirty) {
@@ -615,6 +615,7 @@ impl Clients {
                     self.resumable.push(slot);
                 }
             }
+            let overfull = overfull || client.backlog > output_bytes_max;
             if overfull || client.is_done() {
                 out.push(Effect::Close { client: client.id });
             }

@@ -432,7 +432,8 @@ impl Hub {
         for effect in self.out.drain(..) {
             out.push(effect);
         }
-        self.counters.bytes_out += self.clients.flush(&self.config.output_limits, out);
+        self.counters.bytes_out +=
+            self.clients.flush(self.config.client_output_bytes_max, &self.config.output_limits, out);
     }
 }
 

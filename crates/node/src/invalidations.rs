@@ -9,11 +9,14 @@
 //! is followed by its invalidation, so that nobody keeps what might become stale.
 
 use crate::api::ClientId;
+use crate::hub::{Hub, Waiter};
+use crate::machine::Machine;
 use crate::node::{Copy, Node};
+use crate::op::Provenance;
 use base::GroupId;
 use bytes::Bytes;
 use command::Spec;
-use keyspace::ChangedKey;
+use keyspace::{ChangedKey, Keyspace};
 use resp::{Protocol, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +48,19 @@ impl Change {
     pub fn anything() -> Self {
         Self { what: ChangedKey::All, by: By::Nobody }
     }
+}
+
+/// Leaves what an operation has changed for those who keep it.
+pub(crate) fn note_changes(
+    machine: &mut Machine,
+    hub: &mut Hub,
+    group: GroupId,
+    from: Option<Provenance>,
+    waiter: Waiter,
+) {
+    let by = hub.changer(group, from, waiter);
+    let changed = machine.keyspace_mut().map(Keyspace::take_changed).unwrap_or_default();
+    hub.changes.extend(changed.into_iter().map(|what| Change { what, by }));
 }
 
 impl Node {

@@ -8,10 +8,11 @@ use crate::blocking::is_nothing;
 use crate::fetch::Fetch;
 use crate::hub::{Hub, Verdict, Waiter, Work};
 use crate::install::{Install, Partial};
-use crate::invalidations::Change;
+use crate::invalidations::note_changes;
 use crate::machine::{Machine, Outcome};
 use crate::op::{BatchReader, BatchWriter, Op, Provenance, decode_op, encode_op};
 use crate::serve::Served;
+use crate::slowlog::note_slow;
 use crate::transfer::Taking;
 use crate::waitlist::Waitlist;
 use crate::wire::PeerMessage;
@@ -19,7 +20,6 @@ use base::{
     Core, Duration, Entry, GroupId, Index, NodeId, Outbox, Payload, ReplicaId, Term, Time, UnixMillis,
 };
 use bytes::Bytes;
-use keyspace::Keyspace;
 use raft::{Effect, Input, Raft, ReadRefusal};
 use std::collections::{BTreeMap, VecDeque};
 use storage::{Op as DiskOp, SnapshotRecord};
@@ -505,7 +505,7 @@ impl Replica {
         let mut reads = reads.into_iter().peekable();
         let awaited = !self.waitlist.is_empty();
         let mut nothing = Vec::new();
-        self.note_slow(hub, batch, waiters);
+        note_slow(hub, batch, waiters);
         let applied = self.machine.apply(index, batch, |machine, place, from, outcome| {
             let waiter = waiters.get(place).copied().unwrap_or(Waiter::Nobody);
             if hub.tracks {
@@ -538,26 +538,6 @@ impl Replica {
         if awaited {
             let stirred = self.stirred(batch, &nothing);
             self.offer_stirred(hub, stirred);
-        }
-    }
-
-    /// Tells the slow log of those operations of a batch for which somebody has waited long.
-    fn note_slow(&self, hub: &mut Hub, batch: &[u8], waiters: &[Waiter]) {
-        let Some(least) = hub.config.slower_than else { return };
-        let now = hub.now;
-        let is_slow = |waiter: &Waiter| matches!(waiter, Waiter::Client(ticket) | Waiter::Exec(ticket) if now.since(ticket.since()) >= least);
-        // A batch that isn't slow is not read again.
-        if !waiters.iter().any(is_slow) {
-            return;
-        }
-        let Ok(mut reader) = BatchReader::new(batch) else { return };
-        for waiter in waiters {
-            let Ok(Some((_, op))) = reader.next() else { return };
-            if is_slow(waiter) {
-                let mut bytes = Vec::new();
-                encode_op(&mut bytes, &op);
-                hub.note_slow(*waiter, &bytes);
-            }
         }
     }
 
@@ -671,14 +651,6 @@ impl Replica {
         self.write_encoded(hub, Waiter::Nobody, None, &bytes);
     }
 
-    /// Lets go of log entries in memory that no follower is likely to need.
-    pub(crate) fn tend_cache(&mut self, config: &crate::Config) {
-        let kept = self.raft.log_bytes() as u64;
-        if kept > config.log_cache_bytes {
-            self.raft.release_cached(self.machine.applied);
-        }
-    }
-
     /// Panics naming the broken invariant.
     pub fn check(&self) {
         if let Some(keyspace) = self.machine.keyspace() {
@@ -701,19 +673,6 @@ impl Replica {
         }
         self.machine.keyspace()?.next_expiry()
     }
-}
-
-/// Leaves what an operation has changed for those who keep it.
-fn note_changes(
-    machine: &mut Machine,
-    hub: &mut Hub,
-    group: GroupId,
-    from: Option<Provenance>,
-    waiter: Waiter,
-) {
-    let by = hub.changer(group, from, waiter);
-    let changed = machine.keyspace_mut().map(Keyspace::take_changed).unwrap_or_default();
-    hub.changes.extend(changed.into_iter().map(|what| Change { what, by }));
 }
 
 /// Answers a read from the state as it is.

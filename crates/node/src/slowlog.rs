@@ -1,6 +1,8 @@
 //! The slow log of this node: commands of its clients that took longer than `slowlog-log-slower-than`, from when they came to when
 //! their answer was known, agreement of a majority and its disks included.
 
+use crate::hub::{Hub, Waiter};
+use crate::op::{BatchReader, encode_op};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -81,6 +83,26 @@ pub fn shortened(words: &[&[u8]]) -> Vec<Bytes> {
         shown.push(format!("... ({} more arguments)", words.len() - kept).into());
     }
     shown
+}
+
+/// Tells the slow log of those operations of a batch for which somebody has waited long.
+pub(crate) fn note_slow(hub: &mut Hub, batch: &[u8], waiters: &[Waiter]) {
+    let Some(least) = hub.config.slower_than else { return };
+    let now = hub.now;
+    let is_slow = |waiter: &Waiter| matches!(waiter, Waiter::Client(ticket) | Waiter::Exec(ticket) if now.since(ticket.since()) >= least);
+    // A batch that isn't slow is not read again.
+    if !waiters.iter().any(is_slow) {
+        return;
+    }
+    let Ok(mut reader) = BatchReader::new(batch) else { return };
+    for waiter in waiters {
+        let Ok(Some((_, op))) = reader.next() else { return };
+        if is_slow(waiter) {
+            let mut bytes = Vec::new();
+            encode_op(&mut bytes, &op);
+            hub.note_slow(*waiter, &bytes);
+        }
+    }
 }
 
 #[cfg(test)]

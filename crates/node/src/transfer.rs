@@ -37,6 +37,14 @@ impl Taking {
 }
 
 impl Replica {
+    /// Lets go of log entries in memory that no follower is likely to need.
+    pub(crate) fn tend_cache(&mut self, config: &crate::Config) {
+        let kept = self.raft.log_bytes() as u64;
+        if kept > config.log_cache_bytes {
+            self.raft.release_cached(self.machine.applied);
+        }
+    }
+
     // Taking.
 
     /// Whether a snapshot is being taken.

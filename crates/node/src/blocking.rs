@@ -80,6 +80,15 @@ impl Command {
         }
     }
 
+    /// Whether it has waited to read a single stream and finds a value of another type, which holds nothing for it. Of several
+    /// streams another may hold something, so it has to hear of that.
+    fn waits_for_another_type(&self, reply: &[u8]) -> bool {
+        self.waited
+            && self.spec.name == "xread"
+            && self.waiting().keys.len() == 1
+            && reply.starts_with(b"-WRONGTYPE ")
+    }
+
     /// What is answered when its time is over.
     fn nothing(&self) -> Bytes {
         Bytes::from_static(match self.protocol {
@@ -224,7 +233,7 @@ impl Node {
         let Some(command) = self.blocked.commands.get_mut(&id) else { return };
         let since = command.trying.take().unwrap_or(now);
         match reply {
-            Ok(reply) if is_nothing(&reply) => {
+            Ok(reply) if is_nothing(&reply) || command.waits_for_another_type(&reply) => {
                 if !std::mem::replace(&mut command.waited, true) {
                     take_resolved_words(command, reply);
                 }

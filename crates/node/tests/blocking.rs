@@ -103,10 +103,11 @@ fn a_key_of_another_type_holds_nothing_for_who_waits() {
     let popping = waits(&mut world, 2, &["BLPOP", "{l}other", "l", "0"]);
     let moving = waits(&mut world, 3, &["BLMOVE", "l", "{l}target", "LEFT", "LEFT", "0"]);
     let lowest = waits(&mut world, 1, &["BZPOPMIN", "l", "0"]);
+    let reading = waits(&mut world, 2, &["XREAD", "BLOCK", "0", "STREAMS", "l", "$"]);
     let client = world.connect(1);
     assert_eq!(world.call(client, "SET {l}other text"), "+OK\r\n");
     assert_eq!(world.call(client, "SET l text"), "+OK\r\n");
-    for waiting in [popping, moving, lowest] {
+    for waiting in [popping, moving, lowest, reading] {
         assert_eq!(heard(&mut world, waiting), "");
     }
     let refused = world.call(client, "BLPOP l 0");
@@ -117,6 +118,9 @@ fn a_key_of_another_type_holds_nothing_for_who_waits() {
     assert_eq!(heard(&mut world, moving), "$1\r\ny\r\n");
     assert_eq!(world.call(client, "ZADD l 1 m"), ":1\r\n");
     assert_eq!(heard(&mut world, lowest), "*3\r\n$1\r\nl\r\n$1\r\nm\r\n$1\r\n1\r\n");
+    assert_eq!(heard(&mut world, reading), "");
+    assert_eq!(world.call(client, "XADD l 9-1 f v"), "$3\r\n9-1\r\n");
+    assert!(heard(&mut world, reading).contains("9-1"));
 }
 
 #[test]

@@ -135,9 +135,9 @@ fn describe(client: &Client, node: &Node, now: Time) -> String {
     // Writing to a String can't fail.
     let _ = write!(
         line,
-        "id={} addr={} laddr={local} fd=-1 name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} ssub={sharded} multi={} watch={} \
+        "id={} addr={} laddr={local} fd=-1 name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} ssub={sharded} multi={} \
          qbuf={input} qbuf-free={spare} argv-mem={} multi-mem={gathered} rbs={room} rbp={room} obl={output} oll={} omem={backlog} tot-mem={memory} events={events} cmd={} \
-         user={} redir={} resp={} lib-name={} lib-ver={}",
+         user={} redir={} resp={} lib-name={} lib-ver={} watch={}",
         client.id.0,
         client.address,
         shown(&client.name),
@@ -145,7 +145,6 @@ fn describe(client: &Client, node: &Node, now: Time) -> String {
         now.since(client.last_command_at).as_secs(),
         client.database.0,
         client.transaction.len().map_or(-1, |count| count as i64),
-        client.transaction.watched(),
         client.asking,
         client.pending(),
         client.last_command,
@@ -154,6 +153,7 @@ fn describe(client: &Client, node: &Node, now: Time) -> String {
         if client.protocol == Protocol::Resp3 { 3 } else { 2 },
         shown(&client.library.0),
         shown(&client.library.1),
+        client.transaction.watched(),
     );
     line.push('\n');
     line

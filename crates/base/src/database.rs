@@ -105,10 +105,19 @@ pub struct Facts {
     pub encoding: &'static str,
     /// Bytes of memory that the key and its value take, with all overhead.
     pub memory_bytes: u64,
-    /// Milliseconds since the key was last read or written on this replica.
-    pub idle_ms: u64,
+    /// How it is used; `None` where that can't be told, because copies would answer differently.
+    pub usage: Option<KeyUsage>,
     /// The shard revision of its last change.
     pub revision: u64,
+}
+
+/// How a key is used, as one copy knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyUsage {
+    /// Milliseconds since the key was last read or written on this replica.
+    pub idle_ms: u64,
+    /// How often, as the logarithm that OBJECT FREQ answers; `None` if accesses aren't counted.
+    pub frequency: Option<u8>,
 }
 
 /// One database of one shard, at one moment: what all types have in common, and by its supertraits each type.
@@ -163,6 +172,8 @@ pub trait Database: Lists + Sets + Hashes + SortedSets + Streams {
     fn set_expiry(&mut self, key: &[u8], at: Option<UnixMillis>) -> bool;
     /// Notes a reading of `key`, for OBJECT IDLETIME; local to this replica. Whether it was there.
     fn touch(&mut self, key: &[u8]) -> bool;
+    /// Notes how recently and how often `key` was used elsewhere, where that is given.
+    fn set_usage(&mut self, key: &[u8], idle_ms: Option<u64>, frequency: Option<u8>);
     /// Moves the value and its time to live, overwriting `to`; whether `from` was there.
     fn rename(&mut self, from: &[u8], to: &[u8]) -> bool;
     /// Copies the value and its time to live into database `into`, overwriting; whether `from` was there.

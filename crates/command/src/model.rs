@@ -1,7 +1,7 @@
 //! A database of maps: the plainest thing that keeps what `Database` says, for tests of commands.
 
 use crate::execute::{Context, run};
-use base::database::{BadDump, Database, EventClass, Expiry, Facts, Kind, ScanPosition, WrongType};
+use base::database::{BadDump, Database, EventClass, Expiry, Facts, KeyUsage, Kind, ScanPosition, WrongType};
 use base::{DatabaseId, Rng, Slot, UnixMillis};
 use bytes::Bytes;
 use resp::{Protocol, Writer};
@@ -198,7 +198,8 @@ impl Database for Model {
 
     fn facts(&self, key: &[u8]) -> Option<Facts> {
         let kind = self.kind(key)?;
-        Some(Facts { kind, encoding: "raw", memory_bytes: 56, idle_ms: 2500, revision: 1 })
+        let usage = Some(KeyUsage { idle_ms: 2500, frequency: None });
+        Some(Facts { kind, encoding: "raw", memory_bytes: 56, usage, revision: 1 })
     }
 
     fn len(&self) -> u64 {
@@ -270,6 +271,8 @@ impl Database for Model {
         }
         true
     }
+
+    fn set_usage(&mut self, _key: &[u8], _idle_ms: Option<u64>, _frequency: Option<u8>) {}
 
     fn touch(&mut self, key: &[u8]) -> bool {
         self.entry(key).is_some()

@@ -388,6 +388,27 @@ impl Spec {
         self.flags.has(Flags::READONLY)
     }
 
+    /// Whether a key that it reads counts as used: not where it only asks what is known of the key.
+    pub fn uses_what_it_reads(&self) -> bool {
+        self.is_readonly()
+            && !matches!(
+                self.name,
+                "exists"
+                    | "type"
+                    | "ttl"
+                    | "pttl"
+                    | "expiretime"
+                    | "pexpiretime"
+                    | "object|encoding"
+                    | "object|freq"
+                    | "object|idletime"
+                    | "object|refcount"
+                    | "memory|usage"
+                    | "watch"
+                    | "touch"
+            )
+    }
+
     /// Whether so many words, its name included, can be right.
     #[inline]
     pub const fn takes(&self, words: usize) -> bool {

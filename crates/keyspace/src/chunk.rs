@@ -5,6 +5,7 @@ use crate::part::Cursor;
 use crate::rdb::{self, STRING_BYTES_MAX, Value};
 use crate::record::{About, Record};
 use crate::types::Collection;
+use crate::usage::FREQUENCY_INITIAL;
 use base::database::Kind;
 use base::{DatabaseId, UnixMillis};
 
@@ -164,7 +165,13 @@ pub(crate) struct Part {
 impl Head<'_> {
     /// What the record of a string under this key says of itself.
     pub(crate) fn about(&self) -> About {
-        About { kind: Kind::String, expires_at: self.expires_at, revision: self.revision, access: 0 }
+        About {
+            kind: Kind::String,
+            expires_at: self.expires_at,
+            revision: self.revision,
+            access: 0,
+            frequency: FREQUENCY_INITIAL,
+        }
     }
 
     /// Whether a record that is there already is the one that this head speaks of.

@@ -8,10 +8,11 @@ use crate::graveyard::Graveyard;
 use crate::mutators::{Change, Store};
 use crate::position::Placement;
 use crate::rdb::Value;
-use crate::record::{About, Record};
+use crate::record::{About, REVISION_MAX, Record};
 use crate::snapshot::Snapshot;
 use crate::types::hashes::HashValue;
 use crate::types::{Collection, Dues, digest_bytes};
+use crate::usage::Usage;
 use crate::view::View;
 use base::database::{EventClass, EventClasses, Kind};
 use base::{DatabaseId, UnixMillis};
@@ -33,6 +34,10 @@ pub struct Keyspace {
     revision: u64,
     snapshot: Option<Snapshot>,
     graveyard: Graveyard,
+    /// How accesses are noted.
+    pub(crate) usage: Usage,
+    /// Keys evicted since this was last asked.
+    pub(crate) evicted: u64,
     listening: EventClasses,
     /// How encodings are called; not part of the state.
     pub(crate) encodings: Encodings,
@@ -71,6 +76,8 @@ impl Keyspace {
 
     pub(crate) fn with_placement(placement: Placement) -> Self {
         Self {
+            usage: Usage::new(placement.hash_key()[0]),
+            evicted: 0,
             placement,
             stores: Vec::new(),
             revision: 0,
@@ -245,6 +252,7 @@ impl Keyspace {
     /// [`Keyspace::begin_snapshot`] it must go on before anything changes.
     pub fn set_revision(&mut self, revision: u64) {
         base::invariant!("a shard's revision never goes back", revision >= self.revision);
+        base::invariant!("a record can note every revision", revision <= REVISION_MAX);
         self.revision = revision;
     }
 
@@ -458,6 +466,7 @@ impl Keyspace {
             snapshot: self.snapshot.as_mut(),
             graveyard: &mut self.graveyard,
             changed: &mut self.changed,
+            usage: &mut self.usage,
             order: self.placement.members(),
             revision: self.revision,
             now,

@@ -12,6 +12,10 @@
 pub mod keyspace;
 /// Lists, sets, hashes, sorted sets and streams.
 mod types;
+/// How recently and how often keys are used.
+pub mod usage;
+/// Keys to lose when memory is short.
+pub mod victims;
 /// One database at one moment, as commands see it.
 pub mod view;
 

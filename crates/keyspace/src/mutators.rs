@@ -10,6 +10,7 @@ use crate::slot::Entry;
 use crate::snapshot::Snapshot;
 use crate::table::Table;
 use crate::types::{Collection, Typed};
+use crate::usage::{FREQUENCY_INITIAL, Usage, access_second};
 use base::database::{Expiry, Kind};
 use base::{DatabaseId, UnixMillis};
 
@@ -32,14 +33,10 @@ pub(crate) struct Change<'a> {
     pub(crate) snapshot: Option<&'a mut Snapshot>,
     pub(crate) graveyard: &'a mut Graveyard,
     pub(crate) changed: &'a mut ChangedKeys,
+    pub(crate) usage: &'a mut Usage,
     pub(crate) order: MemberOrder,
     pub(crate) revision: u64,
     pub(crate) now: UnixMillis,
-}
-
-/// The second that a record notes as its last access.
-pub(crate) fn access_second(now: UnixMillis) -> u32 {
-    u32::try_from(now.0 / 1000).unwrap_or(u32::MAX).max(1)
 }
 
 impl Store {
@@ -214,9 +211,27 @@ impl Change<'_> {
         }
     }
 
-    /// What the record of a changed key says of itself.
+    /// What the record of a new key says of itself.
     fn about(&self, kind: Kind, expires_at: Option<UnixMillis>) -> About {
-        About { kind, expires_at, revision: self.revision, access: access_second(self.now) }
+        let access = access_second(self.now);
+        About { kind, expires_at, revision: self.revision, access, frequency: FREQUENCY_INITIAL }
+    }
+
+    /// What the record says of itself that takes the place of what `key` held.
+    fn about_next(
+        &mut self,
+        position: Position,
+        key: &[u8],
+        kind: Kind,
+        expires_at: Option<UnixMillis>,
+    ) -> About {
+        let mut about = self.about(kind, expires_at);
+        if self.usage.counts()
+            && let Some(entry) = self.store.table.get(position, key)
+        {
+            about.frequency = self.usage.next_frequency(&entry.record, self.now);
+        }
+        about
     }
 
     /// Makes `key` hold this string, whatever it held.
@@ -237,6 +252,7 @@ impl Change<'_> {
         match store.table.find(position, key) {
             Ok(entry) => {
                 let before = entry.record.expires_at();
+                about.frequency = self.usage.next_frequency(&entry.record, now);
                 about.expires_at = expires_at(before.filter(|_| entry.record.is_live(now)));
                 let fits = entry.record.kind() == Kind::String
                     && entry.record.value().len() == value.len()
@@ -248,7 +264,9 @@ impl Change<'_> {
                         entry.record.replace_expiry(at);
                     }
                     entry.record.value_mut().copy_from_slice(value);
-                    entry.record.stamp(about.revision, about.access);
+                    entry.record.set_revision(about.revision);
+                    entry.record.set_access(about.access);
+                    entry.record.set_frequency(about.frequency);
                     if before != about.expires_at {
                         store.deadlines.forget(before, position);
                         store.deadlines.add(about.expires_at, position);
@@ -297,7 +315,8 @@ impl Change<'_> {
         }
         let (kind, dues) = (collection.kind(), collection.dues());
         let value = Record::reference_value(self.store.keep_collection(collection), dues);
-        self.put(position, Record::new(self.about(kind, expires_at), key, &value, &[]));
+        let about = self.about_next(position, key, kind, expires_at);
+        self.put(position, Record::new(about, key, &value, &[]));
     }
 
     /// Changes the collection of `key`, which has the right type if it is there. One that is missing becomes an empty one if
@@ -326,10 +345,10 @@ impl Change<'_> {
             return Some(result);
         }
         self.changed.note(key);
-        let (revision, access) = (self.revision, access_second(self.now));
         let record = &mut self.store.table.get_mut(position, key).expect("it is still there").record;
         let owed = before.map(|before| (record.clone(), before));
-        record.stamp(revision, access);
+        record.set_revision(self.revision);
+        self.usage.touch(record, self.now);
         if let Some((record, before)) = owed {
             self.keep(position, record, Some(before));
         }
@@ -343,7 +362,8 @@ impl Change<'_> {
 
     /// Makes `key` a string of `offset` zero bytes and `part`.
     pub(crate) fn put_padded(&mut self, position: Position, key: &[u8], offset: usize, part: &[u8]) {
-        let mut record = Record::zeroed(self.about(Kind::String, None), key, offset + part.len());
+        let about = self.about_next(position, key, Kind::String, None);
+        let mut record = Record::zeroed(about, key, offset + part.len());
         record.value_mut()[offset..].copy_from_slice(part);
         self.put(position, record);
     }
@@ -356,8 +376,8 @@ impl Change<'_> {
         value: &[u8],
         expires_at: Option<UnixMillis>,
     ) {
-        let record = Record::new(self.about(Kind::String, expires_at), key, value, &[]);
-        self.put(position, record);
+        let about = self.about_next(position, key, Kind::String, expires_at);
+        self.put(position, Record::new(about, key, value, &[]));
     }
 
     /// Moves the value and the time to live of `from`, which is there, to `to`, another key.
@@ -366,7 +386,9 @@ impl Change<'_> {
         self.changed.note(from);
         self.store.memory_bytes -= record.cost();
         self.store.unindex(&record, old);
-        let renamed = Record::new(self.about(record.kind(), record.expires_at()), to, record.value(), &[]);
+        let about = self.about(record.kind(), record.expires_at());
+        let about = About { frequency: record.frequency(), ..about };
+        let renamed = Record::new(about, to, record.value(), &[]);
         self.put(new, renamed);
         self.retire_record(old, record);
     }
@@ -389,7 +411,6 @@ impl Change<'_> {
         let end = offset + part.len();
         let length = entry.record.value().len().max(end);
         let owed = self.is_owed(position, &entry.record).then(|| entry.record.clone());
-        let (revision, access) = (self.revision, access_second(self.now));
         let store = &mut *self.store;
         let record = &mut store.table.get_mut(position, key).expect("it is still there").record;
         let cost = record.cost();
@@ -397,7 +418,8 @@ impl Change<'_> {
             record.resize_value(length);
         }
         record.value_mut()[offset..end].copy_from_slice(part);
-        record.stamp(revision, access);
+        record.set_revision(self.revision);
+        self.usage.touch(record, self.now);
         store.memory_bytes = store.memory_bytes - cost + record.cost();
         if let (Some(old), Some(snapshot)) = (owed, &mut self.snapshot) {
             snapshot.keep(store.id, position, old, None);
@@ -422,7 +444,7 @@ impl Change<'_> {
         self.changed.note(key);
         if before.0.is_some() != at.is_some() || self.is_owed(position, &entry.record) {
             let mut record = entry.record.with_expiry(at);
-            record.stamp(self.revision, record.access());
+            record.set_revision(self.revision);
             let old = self.store.replace(position, record);
             self.retire_record(position, old);
             return true;
@@ -432,7 +454,7 @@ impl Change<'_> {
         if let Some(at) = at {
             record.replace_expiry(at);
         }
-        record.stamp(self.revision, record.access());
+        record.set_revision(self.revision);
         store.deadlines.forget(before.1, position);
         store.deadlines.add(record.gone_at(), position);
         true

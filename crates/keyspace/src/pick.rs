@@ -46,6 +46,12 @@ pub(crate) fn pick(store: &Store, now: UnixMillis, seed: u64) -> Option<&Record>
     }
 }
 
+/// A key by chance, expired or not; `nth` is a number drawn below how many there are.
+pub(crate) fn draw_any<'a>(store: &'a Store, nth: u64, rng: &mut Rng) -> &'a Record {
+    let (number, slot, rank) = store.table.slot_of_nth(nth);
+    &draw(number, slot, rank, rng).record
+}
+
 /// A key of a slot: the one of this rank, or in a large slot, where counting would take long, one of a window of the
 /// hashes that is drawn until a second draw falls within it. The windows depend only on how many keys there are.
 fn draw<'a>(number: u16, slot: &'a Slot, rank: u64, rng: &mut Rng) -> &'a Entry {

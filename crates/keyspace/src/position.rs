@@ -16,6 +16,8 @@ pub(crate) struct Position(u64);
 impl Position {
     /// Where everything starts.
     pub(crate) const FIRST: Self = Self(0);
+    /// Where everything ends.
+    pub(crate) const LAST: Self = Self(u64::MAX);
 
     /// Where `slot` starts.
     pub(crate) fn of_slot(slot: u16) -> Self {

@@ -3,7 +3,8 @@
 //! | bytes | what |
 //! |---|---|
 //! | 1 | kind (bits 0–2), whether it expires (bit 3), whether the key's length takes four bytes (bit 4) |
-//! | 8 | shard revision of the last change |
+//! | 7 | shard revision of the last change |
+//! | 1 | how often it is accessed, as a logarithm; see [`usage`](crate::usage) |
 //! | 4 | second of the last access, Unix time; 0 if unknown |
 //! | 1 or 4 | length of the key |
 //! | 0 or 8 | when it expires, in milliseconds |
@@ -19,11 +20,15 @@ const VOLATILE: u8 = 0b0000_1000;
 const LONG_KEY: u8 = 0b0001_0000;
 
 const REVISION: usize = 1;
+const REVISION_BYTES: usize = 7;
+const FREQUENCY: usize = REVISION + REVISION_BYTES;
 const ACCESS: usize = 9;
 const KEY_LENGTH: usize = 13;
 
 const HASH_CODE: u8 = 4;
 const REFERENCE_BYTES: usize = 4;
+/// The greatest revision that a record can note: a log never has so many entries.
+pub(crate) const REVISION_MAX: u64 = (1 << (8 * REVISION_BYTES)) - 1;
 /// No time.
 const NEVER: u64 = u64::MAX;
 
@@ -47,6 +52,8 @@ pub(crate) struct About {
     pub(crate) revision: u64,
     /// Unix time in seconds; 0 if unknown.
     pub(crate) access: u32,
+    /// How often it is accessed, as a logarithm.
+    pub(crate) frequency: u8,
 }
 
 impl Record {
@@ -80,6 +87,7 @@ impl Record {
             expires_at: self.expires_at(),
             revision: self.revision(),
             access: self.access(),
+            frequency: self.frequency(),
         }
     }
 
@@ -92,7 +100,14 @@ impl Record {
     /// The shard revision of the last change.
     #[inline]
     pub(crate) fn revision(&self) -> u64 {
-        u64::from_le_bytes(self.array(REVISION))
+        // The byte above belongs to the next field.
+        u64::from_le_bytes(self.array(REVISION)) & REVISION_MAX
+    }
+
+    /// How often it is accessed, as a logarithm.
+    #[inline]
+    pub(crate) fn frequency(&self) -> u8 {
+        self.0[FREQUENCY]
     }
 
     /// The second of the last access; 0 if unknown.
@@ -185,11 +200,17 @@ impl Record {
         self.0 = bytes.into_boxed_slice();
     }
 
-    /// Notes who changed it last, and when.
+    /// Notes who changed it last.
     #[inline]
-    pub(crate) fn stamp(&mut self, revision: u64, access: u32) {
-        self.0[REVISION..REVISION + 8].copy_from_slice(&revision.to_le_bytes());
-        self.set_access(access);
+    pub(crate) fn set_revision(&mut self, revision: u64) {
+        self.0[REVISION..REVISION + REVISION_BYTES]
+            .copy_from_slice(&revision.to_le_bytes()[..REVISION_BYTES]);
+    }
+
+    /// Notes how often it is accessed.
+    #[inline]
+    pub(crate) fn set_frequency(&mut self, frequency: u8) {
+        self.0[FREQUENCY] = frequency;
     }
 
     /// Notes an access.
@@ -254,7 +275,8 @@ fn push_head(bytes: &mut Vec<u8>, about: About, key: &[u8]) {
         | if about.expires_at.is_some() { VOLATILE } else { 0 }
         | if long { LONG_KEY } else { 0 };
     bytes.push(flags);
-    bytes.extend_from_slice(&about.revision.to_le_bytes());
+    bytes.extend_from_slice(&about.revision.to_le_bytes()[..REVISION_BYTES]);
+    bytes.push(about.frequency);
     bytes.extend_from_slice(&about.access.to_le_bytes());
     if long {
         let length = u32::try_from(key.len()).expect("keys are bounded far below 4 GiB");

@@ -7,9 +7,10 @@ mod gather;
 mod model;
 mod order;
 mod types;
+mod victims;
 
 use crate::Keyspace;
-use base::database::{Database, Expiry, Kind, ScanPosition};
+use base::database::{Database, Expiry, KeyUsage, Kind, ScanPosition};
 use base::{DatabaseId, UnixMillis};
 
 const HASH_KEY: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
@@ -178,11 +179,12 @@ fn facts_know_the_last_change_and_the_last_access() {
     keyspace.set_revision(7);
     let later = NOW.plus(5_000);
     let facts = keyspace.database(ONE, later).facts(b"k").expect("it is there");
-    assert_eq!((facts.kind, facts.revision, facts.idle_ms), (Kind::String, 1, 5_000));
+    let usage = |idle_ms| Some(KeyUsage { idle_ms, frequency: None });
+    assert_eq!((facts.kind, facts.revision, facts.usage), (Kind::String, 1, usage(5_000)));
     assert!(keyspace.database(ONE, later).touch(b"k"));
     assert!(keyspace.database(ONE, later).set_expiry(b"k", Some(later.plus(1))));
     let facts = keyspace.database(ONE, later).facts(b"k").expect("it is there");
-    assert_eq!((facts.revision, facts.idle_ms), (7, 0));
+    assert_eq!((facts.revision, facts.usage), (7, usage(0)));
     assert_eq!(facts.memory_bytes, keyspace.memory_bytes());
 }
 

@@ -2,13 +2,14 @@
 //! mutators.
 
 use crate::keyspace::Keyspace;
-use crate::mutators::{Change, Store, access_second};
+use crate::mutators::{Change, Store};
 use crate::pick::pick;
 use crate::position::Position;
 use crate::rdb::{self, Value};
 use crate::record::Record;
 use crate::types::Collection;
-use base::database::{BadDump, Database, EventClass, Expiry, Facts, Kind, ScanPosition, WrongType};
+use crate::usage::access_second;
+use base::database::{BadDump, Database, EventClass, Expiry, Facts, KeyUsage, Kind, ScanPosition, WrongType};
 use base::{DatabaseId, UnixMillis};
 use bytes::Bytes;
 
@@ -89,8 +90,9 @@ impl Database for View<'_> {
         let record = self.live(key)?;
         let idle_s = match record.access() {
             0 => 0,
-            access => access_second(self.now).saturating_sub(access),
+            access => access_second(self.keyspace.usage.at(self.now)).saturating_sub(access),
         };
+        let usage = &self.keyspace.usage;
         Some(Facts {
             kind: record.kind(),
             encoding: match (self.store().table.collection(record), record.value()) {
@@ -100,7 +102,10 @@ impl Database for View<'_> {
                 _ => "raw",
             },
             memory_bytes: self.store().table.cost(record),
-            idle_ms: u64::from(idle_s) * 1000,
+            usage: (!usage.hidden).then(|| KeyUsage {
+                idle_ms: u64::from(idle_s) * 1000,
+                frequency: usage.counts().then(|| usage.counting.frequency(record, usage.at(self.now))),
+            }),
             revision: record.revision(),
         })
     }
@@ -191,8 +196,21 @@ impl Database for View<'_> {
         let now = self.now;
         let entry = self.keyspace.stores[self.store].table.get_mut(position, key);
         let Some(entry) = entry.filter(|entry| entry.record.is_live(now)) else { return false };
-        entry.record.set_access(access_second(now));
+        self.keyspace.usage.touch(&mut entry.record, now);
         true
+    }
+
+    fn set_usage(&mut self, key: &[u8], idle_ms: Option<u64>, frequency: Option<u8>) {
+        let position = self.keyspace.placement.of(key);
+        let now = self.keyspace.usage.at(self.now);
+        let Some(entry) = self.keyspace.stores[self.store].table.get_mut(position, key) else { return };
+        if let Some(idle) = idle_ms {
+            let at = UnixMillis(now.0.saturating_sub(idle));
+            entry.record.set_access(access_second(at));
+        }
+        if let Some(frequency) = frequency {
+            entry.record.set_frequency(frequency);
+        }
     }
 
     fn rename(&mut self, from: &[u8], to: &[u8]) -> bool {

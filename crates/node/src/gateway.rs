@@ -503,6 +503,7 @@ impl Node {
 
     /// Has a group do something: here if its leader is here, or by the lane.
     pub(crate) fn write(&mut self, group: GroupId, waiter: Waiter, op: &Op<'_>) {
+        self.free_memory();
         if let Some(replica) = leader(&mut self.replicas, &self.lanes, group) {
             if self.hub.disk.is_full() {
                 self.hub.tell(group, waiter, Verdict::Refused(DiskQueue::full_error()));
@@ -529,6 +530,7 @@ impl Node {
         {
             let seed = if invocation.spec.is_write() { 0 } else { hub.rng.next_u64() };
             let machine = &mut replica.machine;
+            machine.set_clock(hub.wall());
             hub.clients.answer_now(slot, |out| machine.read(invocation, time, seed, out));
             return;
         }

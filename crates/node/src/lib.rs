@@ -21,6 +21,8 @@ pub mod clients;
 pub mod disk;
 /// Keyspace events.
 mod events;
+/// Whom memory loses when it is short.
+mod eviction;
 /// All shards as one file.
 mod export;
 /// Pieces of a snapshot, from whoever has them.

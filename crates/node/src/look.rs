@@ -125,6 +125,7 @@ impl Node {
                 .machine
                 .keyspace()
                 .map_or(0, |keyspace| keyspace.database_ids().into_iter().map(|id| keyspace.len(id)).sum()),
+            evicted: own.room.evicted,
             memory_bytes: own.machine.keyspace().map_or(0, |keyspace| keyspace.memory_bytes()),
             log_bytes: own.log_bytes,
         });

@@ -174,6 +174,14 @@ impl Machine {
         }
     }
 
+    /// Tells the shard how late it is by the node's clock, for what is known of how keys are used.
+    #[inline]
+    pub fn set_clock(&mut self, wall: UnixMillis) {
+        if let State::Shard(keyspace) = &mut self.state {
+            keyspace.set_clock(wall);
+        }
+    }
+
     /// Answers a transaction that only reads, as [`Machine::read`].
     pub fn read_transaction(
         &mut self,
@@ -293,9 +301,16 @@ impl Machine {
                     keyspace.remove_expired(*database, key, self.time);
                 }
             }
+            (State::Shard(keyspace), Op::Evict(keys)) => {
+                for evicted in keys {
+                    keyspace.evict(evicted.database, evicted.key, evicted.revision, self.time);
+                }
+            }
             (State::Shard(keyspace), Op::Drop(database)) => keyspace.drop_database(*database),
             (State::Shard(keyspace), Op::Transaction(transaction)) => {
+                keyspace.hide_usage(true);
                 run_transaction(keyspace, transaction, self.time, seed, &mut self.scratch);
+                keyspace.hide_usage(false);
             }
             (State::Meta(meta), Op::Meta(command)) => {
                 let outcome = match MetaCommand::from_bytes(Bytes::copy_from_slice(command)) {
@@ -458,7 +473,13 @@ fn run_command(
         seed,
         has_waited,
     };
-    command::run(invocation.spec, &mut context)
+    let result = command::run(invocation.spec, &mut context);
+    if invocation.spec.uses_what_it_reads() {
+        for key in invocation.spec.keys(&invocation.words) {
+            view.touch(key);
+        }
+    }
+    result
 }
 
 /// Appends to the reply of a read that found nothing the words with which its gateway is to try again, each behind its length (four

@@ -6,6 +6,7 @@ use crate::answers::Sleeper;
 use crate::api::{ClientId, Config, Effect, Input, JoinRequest, Level, Machine as MachineFacts, PeerAddress};
 use crate::blocking::Blocked;
 use crate::broadcast::Broadcasts;
+use crate::eviction::Pool;
 use crate::export::Export;
 use crate::hub::Hub;
 use crate::invalidations::Change;
@@ -56,6 +57,8 @@ pub struct Node {
     pub(crate) lets_expire: bool,
     /// What all nodes were asked.
     pub(crate) broadcasts: Broadcasts,
+    /// Whom memory loses next, perhaps.
+    pub(crate) pool: Pool,
     /// Clients that wait for something to come.
     pub(crate) blocked: Blocked,
     /// What was refused to whom.
@@ -190,6 +193,7 @@ impl Node {
             sleepers: Vec::new(),
             lets_expire: true,
             broadcasts: Broadcasts::default(),
+            pool: Pool::default(),
             blocked: Blocked::default(),
             access_log: AccessLog::default(),
             next_job: 0,
@@ -318,6 +322,7 @@ impl Node {
         for replica in self.replicas.iter_mut().filter_map(Copy::live) {
             if let Some(keyspace) = replica.machine.keyspace_mut() {
                 keyspace.set_encodings(encodings);
+                keyspace.set_counting(memory.counting);
             }
         }
         let users = std::mem::replace(&mut self.view.users, Users::unknown());
@@ -358,6 +363,7 @@ impl Node {
             let due = lane.due(&mut self.hub, leader);
             for request in due {
                 if leader == Some(self.hub.me) {
+                    self.free_memory();
                     if let Some(replica) = self.replicas[at].live() {
                         replica.serve(&mut self.hub, request);
                     }
@@ -449,6 +455,7 @@ impl Core for Node {
         }
         self.expire();
         self.measure_memory();
+        self.free_memory();
         for replica in self.replicas.iter().filter_map(Copy::as_live) {
             if replica.raft.deadline().is_some_and(|at| at <= self.hub.now) {
                 self.hub.dirty.push(replica.group);

@@ -39,6 +39,19 @@ pub enum Op<'a> {
         /// The command.
         invocation: Invocation<'a>,
     },
+    /// The leader has no room for these keys any more.
+    Evict(Vec<Evicted<'a>>),
+}
+
+/// A key that was chosen to go, unless it has changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evicted<'a> {
+    /// The database.
+    pub database: DatabaseId,
+    /// The key.
+    pub key: &'a [u8],
+    /// The shard revision of its last change when it was chosen.
+    pub revision: u64,
 }
 
 /// Commands that take effect together, unless a key has changed that their client watches. A pure function of this and of the shard's
@@ -248,6 +261,15 @@ pub fn encode_op(to: &mut Vec<u8>, op: &Op<'_>) {
             }
             encode_invocation(to, invocation);
         }
+        Op::Evict(keys) => {
+            to.push(8);
+            put_varint(to, keys.len() as u64);
+            for evicted in keys {
+                put_varint(to, evicted.database.0);
+                put_slice(to, evicted.key);
+                put_varint(to, evicted.revision);
+            }
+        }
     }
 }
 
@@ -288,6 +310,15 @@ pub fn decode_op<'a>(rest: &mut &'a [u8]) -> Result<Op<'a>, BadBatch> {
             let session = SessionId { node, start: varint(rest)? };
             let token = WaitToken { session, id: varint(rest)? };
             Ok(Op::Offered { token, invocation: decode_command(rest)? })
+        }
+        8 => {
+            let count = varint(rest)?;
+            let mut keys = Vec::new();
+            for _ in 0..count {
+                let database = DatabaseId(varint(rest)?);
+                keys.push(Evicted { database, key: slice(rest)?, revision: varint(rest)? });
+            }
+            Ok(Op::Evict(keys))
         }
         _ => Err(BadBatch("an operation's kind")),
     }
@@ -414,6 +445,8 @@ mod tests {
         batch.push(None, &Op::Transaction(Transaction { watched, commands: vec![set(b"k", b"v")] }));
         let token = WaitToken { session: from.session, id: 9 };
         batch.push(None, &Op::Offered { token, invocation: set(b"k", b"v") });
+        let evicted = Evicted { database: DatabaseId(2), key: b"cold", revision: 300 };
+        batch.push(None, &Op::Evict(vec![evicted]));
         let bytes = batch.finish(UnixMillis(0x0102_0304), 0x0506);
         let id = format!("{:02x}", command::lookup(b"set").expect("there is SET").id.0);
         let golden = [
@@ -425,6 +458,7 @@ mod tests {
             "00 05 c801",
             &format!("00 06 01 01 0177 ac02 01 01 01 {id} 01 03 03736574 016b 0176"),
             &format!("00 07 03 ac02 09 01 01 {id} 01 03 03736574 016b 0176"),
+            "00 08 01 02 04636f6c64 ac02",
         ];
         assert_eq!(hex(&bytes), golden.concat().replace(' ', ""));
     }

@@ -109,6 +109,8 @@ pub struct OwnCopy {
     pub keys: u64,
     /// Memory of the keyspace.
     pub memory_bytes: u64,
+    /// Keys that were evicted while it led.
+    pub evicted: u64,
     /// Log since the last snapshot.
     pub log_bytes: u64,
 }
@@ -162,6 +164,8 @@ pub struct Counters {
     pub keyspace_misses: u64,
     /// Keys removed because their time had come.
     pub expired: u64,
+    /// Keys removed because there was no room for them.
+    pub evicted: u64,
     /// Entries proposed by this node as a leader.
     pub proposals: u64,
     /// Write requests given to the disk.

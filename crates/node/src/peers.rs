@@ -101,6 +101,7 @@ impl Node {
                 if request.session.node != from {
                     return;
                 }
+                self.free_memory();
                 match self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
                     Some(replica) => replica.serve(&mut self.hub, request),
                     None => self.hub.tell(group, waiter, Verdict::Elsewhere(None)),

@@ -21,11 +21,14 @@ use base::{
 };
 use bytes::Bytes;
 use raft::{Effect, Input, Raft, ReadRefusal};
+use room::{Room, UnderWay};
 use std::collections::{BTreeMap, VecDeque};
 use storage::{Op as DiskOp, SnapshotRecord};
 
+/// Keys whose time has come.
+mod expiry;
 /// Room in memory for what comes.
-mod room;
+pub(crate) mod room;
 
 /// A batch is proposed before the next flush once it is this large.
 const BATCH_BYTES: usize = 1 << 20;
@@ -35,9 +38,6 @@ const STUCK: Duration = Duration::from_millis(100);
 
 /// After a refused proposal (leadership is being handed over, or too much waits), for so long nothing expires.
 const REST: Duration = Duration::from_millis(25);
-
-/// Keys that one logged decision removes at most.
-const EXPIRE_KEYS_MAX: usize = 1000;
 
 /// One copy of one group.
 #[derive(Debug)]
@@ -55,8 +55,8 @@ pub struct Replica {
     batch: BatchWriter,
     batch_waiters: Vec<Waiter>,
     batch_reads: Vec<PlacedRead>,
-    /// What the batch may add to memory, about.
-    batch_growth: u64,
+    /// What it does to memory.
+    pub(crate) room: Room,
     inflight: VecDeque<Inflight>,
     reads: BTreeMap<Index, Vec<Read>>,
     rounds: BTreeMap<u64, Read>,
@@ -107,7 +107,7 @@ struct Inflight {
     since: Time,
     waiters: Vec<Waiter>,
     reads: Vec<PlacedRead>,
-    growth: u64,
+    memory: UnderWay,
 }
 
 /// A read that belongs behind so many of a batch's operations, and is answered there: what came behind it on its
@@ -133,7 +133,7 @@ impl Replica {
             batch: BatchWriter::default(),
             batch_waiters: Vec::new(),
             batch_reads: Vec::new(),
-            batch_growth: 0,
+            room: Room::default(),
             inflight: VecDeque::new(),
             reads: BTreeMap::new(),
             rounds: BTreeMap::new(),
@@ -221,15 +221,18 @@ impl Replica {
         let batch = Bytes::from(self.batch.finish(time, hub.rng.next_u64()));
         let waiters = std::mem::take(&mut self.batch_waiters);
         let reads = std::mem::take(&mut self.batch_reads);
-        let growth = std::mem::take(&mut self.batch_growth);
+        let memory = std::mem::take(&mut self.room.batch);
         match self.raft.propose(batch.clone()) {
             Ok(index) => {
                 hub.counters.proposals += 1;
                 let term = self.raft.term();
                 let since = hub.now;
-                self.inflight.push_back(Inflight { index, term, time, since, waiters, reads, growth });
+                self.inflight.push_back(Inflight { index, term, time, since, waiters, reads, memory });
             }
-            Err(_) => self.hand_back(hub, &batch, waiters, reads),
+            Err(_) => {
+                self.room.acquit(memory);
+                self.hand_back(hub, &batch, waiters, reads);
+            }
         }
     }
 
@@ -460,6 +463,7 @@ impl Replica {
             keyspace.listen(listening);
             keyspace.set_encodings(hub.encodings);
             keyspace.watch_changes(hub.tracks);
+            keyspace.set_counting(hub.memory.limits.counting);
         }
         for entry in entries {
             let (waiters, reads) = self.claim(hub, &entry);
@@ -486,6 +490,7 @@ impl Replica {
                 }
             }
         }
+        self.count_evicted(hub);
         if listening != Default::default()
             && let Some(keyspace) = self.machine.keyspace_mut()
         {
@@ -546,18 +551,17 @@ impl Replica {
     fn claim(&mut self, hub: &mut Hub, entry: &Entry) -> (Vec<Waiter>, Vec<PlacedRead>) {
         while let Some(first) = self.inflight.front() {
             if first.index == entry.index && first.term == entry.term {
-                return self
-                    .inflight
-                    .pop_front()
-                    .map(|found| (found.waiters, found.reads))
-                    .unwrap_or_default();
+                let Some(found) = self.inflight.pop_front() else { break };
+                self.room.acquit(found.memory);
+                return (found.waiters, found.reads);
             }
             if first.index > entry.index && first.term >= entry.term {
                 break;
             }
             base::mark!("proposal_overwritten_by_another_leader");
             self.housekeeping = false;
-            let Some(lost) = self.inflight.pop_front() else { break };
+            let Some(mut lost) = self.inflight.pop_front() else { break };
+            self.room.acquit(std::mem::take(&mut lost.memory));
             let readers = lost.reads.iter().map(|(_, read)| read.waiter);
             for waiter in lost.waiters.iter().copied().chain(readers) {
                 hub.tell(self.group, waiter, Verdict::Elsewhere(None));
@@ -569,6 +573,7 @@ impl Replica {
     /// A snapshot has replaced the state: what became of the proposals that it covers is not known here.
     pub(crate) fn forget_inflight(&mut self, hub: &mut Hub) {
         for inflight in std::mem::take(&mut self.inflight) {
+            self.room.acquit(inflight.memory);
             for waiter in inflight.waiters {
                 // What has a name in a session can be asked again: the group knows whether it was done.
                 let named = matches!(waiter, Waiter::Remote { .. });
@@ -587,7 +592,8 @@ impl Replica {
         self.stop_serving(hub);
         if !self.batch.is_empty() {
             let batch = self.batch.finish(self.last_time, 0);
-            self.batch_growth = 0;
+            let memory = std::mem::take(&mut self.room.batch);
+            self.room.acquit(memory);
             let (waiters, reads) =
                 (std::mem::take(&mut self.batch_waiters), std::mem::take(&mut self.batch_reads));
             self.hand_back(hub, &batch, waiters, reads);
@@ -628,29 +634,6 @@ impl Replica {
         }
     }
 
-    /// Logs that keys have expired, if some have and this copy leads.
-    pub fn expire(&mut self, hub: &mut Hub) {
-        if self.housekeeping || hub.clock_off || hub.now < self.rests_until || !self.serves() {
-            return;
-        }
-        let Some(keyspace) = self.machine.keyspace() else { return };
-        let wall = hub.time_from(self.last_time);
-        if keyspace.next_expiry().is_none_or(|first| first > wall) {
-            return;
-        }
-        let keys = keyspace.expired(wall, EXPIRE_KEYS_MAX);
-        if keys.is_empty() {
-            return;
-        }
-        hub.counters.expired += keys.len() as u64;
-        let op = Op::Expire(keys.iter().map(|(database, key)| (*database, &key[..])).collect());
-        let mut bytes = Vec::new();
-        encode_op(&mut bytes, &op);
-        self.housekeeping = true;
-        self.last_time = wall;
-        self.write_encoded(hub, Waiter::Nobody, None, &bytes);
-    }
-
     /// Panics naming the broken invariant.
     pub fn check(&self) {
         if let Some(keyspace) = self.machine.keyspace() {
@@ -665,19 +648,12 @@ impl Replica {
             self.raft.applied_index()
         );
     }
-
-    /// When a key of this copy expires next, if it leads.
-    pub fn next_expiry(&self, now: Time) -> Option<UnixMillis> {
-        if self.housekeeping || now < self.rests_until || !self.serves() {
-            return None;
-        }
-        self.machine.keyspace()?.next_expiry()
-    }
 }
 
 /// Answers a read from the state as it is.
 fn read_now(machine: &mut Machine, hub: &mut Hub, group: GroupId, read: Read, time: UnixMillis) {
     hub.note_slow(read.waiter, &read.query);
+    machine.set_clock(hub.wall());
     match decode_op(&mut &read.query[..]) {
         Ok(Op::Command(invocation)) => {
             let (mut reply, seed) = (Vec::new(), hub.rng.next_u64());

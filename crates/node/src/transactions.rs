@@ -169,6 +169,7 @@ impl Node {
     pub(crate) fn gather(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {
         let alone = self.view.shards.len() == 1;
         // As in Redis, whatever it is: gathering takes memory. What this node can't know, EXEC finds out.
+        self.free_memory();
         let full = self.hub.memory.is_full();
         let Some(client) = self.hub.clients.get(slot) else { return };
         let Some(gathered) = &mut client.transaction.commands else { return };

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::execute::Context;
 use crate::spec::{self, Categories, Flags as F, Group, KeyFlags as K, KeySpec, Place, Spec};
 use crate::words::{database_index, integer, is};
-use base::database::{EventClass, Expiry};
+use base::database::{EventClass, Expiry, KeyUsage};
 use base::{DatabaseIndex, UnixMillis};
 
 const MULTI_SHARD_SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
@@ -271,7 +271,6 @@ fn restore_options(args: &[&[u8]]) -> Result<RestoreOptions, Error> {
                 options.absolute = true;
                 tail
             }
-            // Both are checked, and neither is kept: how recently a key was used is each replica's own knowledge.
             [word, value, tail @ ..] if is(word, "idletime") && options.frequency.is_none() => {
                 let idle = integer(value)?;
                 if idle < 0 {
@@ -328,6 +327,8 @@ fn restore(c: &mut Context<'_>) -> Result<(), Error> {
             c.db.notify(EventClass::Generic, "del", key);
         }
     } else {
+        let idle_ms = options.idle.map(|seconds| (seconds as u64).saturating_mul(1000));
+        c.db.set_usage(key, idle_ms, options.frequency.map(|frequency| frequency as u8));
         c.db.notify(EventClass::Generic, "restore", key);
     }
     c.reply.ok();
@@ -341,12 +342,27 @@ fn object_encoding(c: &mut Context<'_>) -> Result<(), Error> {
 }
 
 fn object_idletime(c: &mut Context<'_>) -> Result<(), Error> {
-    match c.db.facts(c.args[2]) {
-        Some(facts) => c.reply.count(facts.idle_ms / 1000),
-        None => c.reply.null(),
+    let Some(facts) = c.db.facts(c.args[2]) else {
+        c.reply.null();
+        return Ok(());
+    };
+    match facts.usage {
+        Some(KeyUsage { idle_ms, frequency: None }) => {
+            c.reply.count(idle_ms / 1000);
+            Ok(())
+        }
+        Some(KeyUsage { frequency: Some(_), .. }) => Err(Error::Other(
+            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between \
+             policies at runtime LRU and LFU data will take some time to adjust.",
+        )),
+        None => Err(UNTOLD),
     }
-    Ok(())
 }
+
+/// How a key is used is each copy's own knowledge, and what a log's entry answers must be the same on all.
+const UNTOLD: Error = Error::Other(
+    "ERR how a key is used is known to each copy by itself: ask outside of a transaction that writes",
+);
 
 fn object_refcount(c: &mut Context<'_>) -> Result<(), Error> {
     match c.db.kind(c.args[2]) {
@@ -357,15 +373,20 @@ fn object_refcount(c: &mut Context<'_>) -> Result<(), Error> {
 }
 
 fn object_freq(c: &mut Context<'_>) -> Result<(), Error> {
-    match c.db.kind(c.args[2]) {
-        Some(_) => Err(Error::Other(
+    let Some(facts) = c.db.facts(c.args[2]) else {
+        c.reply.null();
+        return Ok(());
+    };
+    match facts.usage {
+        Some(KeyUsage { frequency: Some(frequency), .. }) => {
+            c.reply.count(frequency.into());
+            Ok(())
+        }
+        Some(KeyUsage { frequency: None, .. }) => Err(Error::Other(
             "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
              switching between policies at runtime LRU and LFU data will take some time to adjust.",
         )),
-        None => {
-            c.reply.null();
-            Ok(())
-        }
+        None => Err(UNTOLD),
     }
 }
 

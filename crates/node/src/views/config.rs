@@ -131,7 +131,7 @@ const fn settable(name: &'static str, value: Show, set: Read) -> Parameter {
 }
 
 /// Durations are in milliseconds, sizes in bytes.
-const PARAMETERS: [Parameter; 33] = [
+const PARAMETERS: [Parameter; 40] = [
     fixed("acl-pubsub-default", |_, _| "resetchannels".to_string()),
     settable(
         "acllog-max-len",
@@ -160,6 +160,11 @@ const PARAMETERS: [Parameter; 33] = [
                 .map(|millis| ConfigChange::LatencyThreshold(Duration::from_millis(millis)))
         },
     ),
+    fixed("lazyfree-lazy-eviction", |_, _| yes_no(true)),
+    fixed("lazyfree-lazy-expire", |_, _| yes_no(true)),
+    fixed("lazyfree-lazy-server-del", |_, _| yes_no(true)),
+    fixed("lazyfree-lazy-user-del", |_, _| yes_no(true)),
+    fixed("lazyfree-lazy-user-flush", |_, _| yes_no(true)),
     fixed(setting::LEASE_READS, |_, meta| yes_no(meta.timing().lease_reads)),
     fixed("log-bytes-max", |config, _| config.log_bytes_max.to_string()),
     fixed("log-segments-max", |config, _| config.log_segments_max.to_string()),
@@ -190,6 +195,7 @@ const PARAMETERS: [Parameter; 33] = [
         |value| boolean(value).map(ConfigChange::ProtectedMode),
     ),
     fixed("proto-max-bulk-len", |_, _| BULK_BYTES_MAX.to_string()),
+    fixed("replica-ignore-maxmemory", |_, _| yes_no(true)),
     settable(
         "request-timeout",
         |config, _| config.request_timeout.as_millis().to_string(),
@@ -205,6 +211,7 @@ const PARAMETERS: [Parameter; 33] = [
     ),
     fixed("save", |_, _| String::new()),
     fixed("shards", |_, meta| meta.slots().groups().len().to_string()),
+    fixed("slave-ignore-maxmemory", |_, _| yes_no(true)),
     settable(
         "slowlog-log-slower-than",
         |config, _| config.slower_than.map_or("-1".to_string(), |least| least.as_micros().to_string()),

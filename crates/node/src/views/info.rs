@@ -119,7 +119,7 @@ fn memory(fields: &mut Fields, overview: &Overview, _: &Config) {
     fields.size("used_memory_rss", overview.machine.memory_bytes);
     fields.size("total_system_memory", overview.machine.memory_total_bytes);
     fields.size("maxmemory", overview.memory.bytes);
-    fields.field("maxmemory_policy", overview.memory.policy.name());
+    fields.field("maxmemory_policy", overview.memory.policy.name);
     // All that `used_memory` counts.
     fields.field("mem_not_counted_for_evict", 0);
 }
@@ -144,7 +144,7 @@ fn stats(fields: &mut Fields, overview: &Overview, _: &Config) {
     fields.field("total_net_output_bytes", counters.bytes_out);
     fields.field("rejected_connections", counters.connections_refused);
     fields.field("expired_keys", counters.expired);
-    fields.field("evicted_keys", 0);
+    fields.field("evicted_keys", counters.evicted);
     fields.field("keyspace_hits", counters.keyspace_hits);
     fields.field("keyspace_misses", counters.keyspace_misses);
     let [auth, command, key, channel] = counters.access_denied;

@@ -19,7 +19,7 @@ pub fn metrics(overview: &Overview) -> String {
 }
 
 /// What was counted: the name without prefix and suffix, what it says, the count.
-pub(super) fn counted(counters: &Counters) -> [(&'static str, &'static str, u64); 17] {
+pub(super) fn counted(counters: &Counters) -> [(&'static str, &'static str, u64); 18] {
     [
         ("connections", "Clients accepted.", counters.connections),
         ("connections_refused", "Clients turned away.", counters.connections_refused),
@@ -30,6 +30,7 @@ pub(super) fn counted(counters: &Counters) -> [(&'static str, &'static str, u64)
         ("keyspace_hits", "Keys that reads found.", counters.keyspace_hits),
         ("keyspace_misses", "Keys that reads didn't find.", counters.keyspace_misses),
         ("expired", "Keys removed because their time had come.", counters.expired),
+        ("evicted", "Keys removed because there was no room for them.", counters.evicted),
         ("proposals", "Log entries proposed as a leader.", counters.proposals),
         ("disk_writes", "Write requests given to the disk.", counters.disk_writes),
         ("lease_reads", "Reads answered under a lease.", counters.lease_reads),
@@ -164,6 +165,12 @@ fn of_groups(page: &mut Page, overview: &Overview) {
     page.gauges("group_applied_index", "The last entry applied here.", own(|own| own.applied.0));
     page.gauges("group_keys", "Keys of this node's copy.", own(|own| own.keys));
     page.gauges("group_memory_bytes", "Memory of this node's copy.", own(|own| own.memory_bytes));
+    page.family(
+        "group_evicted_total",
+        "counter",
+        "Keys evicted while this node led.",
+        own(|own| own.evicted),
+    );
     page.gauges("group_log_bytes", "Log since the last snapshot.", own(|own| own.log_bytes));
     let lags = overview.groups.iter().flat_map(|group| {
         let last = group.own.map(|own| own.last);
@@ -212,6 +219,11 @@ fn of_machine(page: &mut Page, overview: &Overview) {
     let machine = &overview.machine;
     page.gauge("memory_bytes", "Resident memory of the process.", machine.memory_bytes);
     page.gauge("machine_memory_bytes", "Memory of the machine.", machine.memory_total_bytes);
+    page.gauge(
+        "keyspace_bytes_max",
+        "What they may take (maxmemory); 0 without a limit.",
+        overview.memory.bytes,
+    );
     page.gauge("keyspace_bytes", "Memory of the copies on this node.", keyspace_bytes(overview));
     page.gauge("disk_free_bytes", "Bytes free where the data lies.", machine.disk_free_bytes);
     page.gauge("log_bytes", "Bytes of the log on disk.", overview.log_bytes);

@@ -4,12 +4,14 @@ use super::cluster::ClusterCommand;
 use super::config::{self, ConfigChange, ConfigCommand};
 use super::{info::info, metrics::metrics, node_name, split_address, status::status};
 use crate::api::{Addresses, Config, Machine};
+use crate::memory::Policy;
 use crate::meta::{Meta, MetaCommand, Setting, setting};
 use crate::overview::{
     CopyOverview, Counters, DatabaseOverview, GroupOverview, NodeOverview, Overview, OwnCopy,
 };
 use crate::users::PasswordDigest;
 use base::{Duration, GroupId, Index, NodeId, ReplicaId, Slot, Term, UnixMillis};
+use keyspace::usage::Counting;
 use resp::{Protocol, Writer};
 use std::collections::BTreeMap;
 
@@ -47,6 +49,7 @@ fn shard(group: u32, slots: &[(u16, u16)], leader: Option<u32>) -> GroupOverview
             committed: Index(9),
             applied: Index(8),
             keys: 2,
+            evicted: 0,
             memory_bytes: 1000,
             log_bytes: 300,
         }),
@@ -315,11 +318,20 @@ fn config_get_gives_every_parameter_that_matches_once() {
     };
     assert_eq!(
         names(&["MAX*", "maxmemory", "save"]),
-        ["maxclients", "maxmemory", "maxmemory-clients", "maxmemory-policy", "save"]
+        [
+            "maxclients",
+            "maxmemory",
+            "maxmemory-clients",
+            "maxmemory-eviction-tenacity",
+            "maxmemory-policy",
+            "maxmemory-samples",
+            "save"
+        ]
     );
     assert_eq!(names(&["nothing*"]), Vec::<&str>::new());
     let all = names(&["*"]);
-    assert!(all.is_sorted() && all.len() == 49);
+    assert!(all.is_sorted(), "{all:?}");
+    assert_eq!(all.len(), 60);
     for (name, value) in [
         ("appendonly", "yes"),
         ("appendfsync", "always"),
@@ -396,7 +408,36 @@ fn the_limits_of_memory_are_the_clusters_and_read_with_units() {
         let error = format!("ERR CONFIG SET failed (possibly related to argument 'maxmemory') - {why}");
         assert_eq!(set(&["maxmemory", value]), Err(error), "{value}");
     }
-    assert!(set(&["maxmemory-policy", "NOEVICTION"]).is_ok());
+    for (name, value, why) in [
+        (
+            "maxmemory-policy",
+            "foo",
+            "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, \
+             allkeys-lru, allkeys-lfu, allkeys-random, noeviction",
+        ),
+        ("maxmemory-samples", "0", "argument must be between 1 and 64 inclusive"),
+        ("maxmemory-eviction-tenacity", "101", "argument must be between 0 and 100 inclusive"),
+        ("lfu-log-factor", "-1", "argument must be between 0 and 2147483647 inclusive"),
+        ("lfu-decay-time", "x", "argument couldn't be parsed into an integer"),
+    ] {
+        let error = format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
+        assert_eq!(set(&[name, value]), Err(error));
+    }
+    for (name, value) in [
+        ("maxmemory-policy", "allkeys-LFU"),
+        ("maxmemory-samples", "7"),
+        ("maxmemory-eviction-tenacity", "50"),
+        ("lfu-log-factor", "3"),
+        ("lfu-decay-time", "0"),
+    ] {
+        let changes = set(&[name, value]).expect("it can be set");
+        let setting = changes[0].for_meta().expect("it is the cluster's");
+        meta.apply(MetaCommand::SetAll { settings: vec![setting] });
+        assert_eq!(shown(&meta, name), value.to_ascii_lowercase());
+    }
+    let limits = config::memory::of(&meta);
+    assert_eq!((limits.policy, limits.samples, limits.tenacity), (Policy::ALLKEYS_LFU, 7, 50));
+    assert_eq!(limits.counting, Counting { on: true, log_factor: 3, decay_minutes: 0 });
 }
 
 #[test]
@@ -460,7 +501,7 @@ fn status_is_json_with_everything_in_it() {
         \"machine\":{\"memory_bytes\":3500000,\"memory_total_bytes\":8589934592,\"keyspace_bytes\":1000,\
         \"cpu_user_us\":1500000,\"cpu_system_us\":250001},\
         \"counters\":{\"connections\":5,\"connections_refused\":0,\"commands\":70,\"forwarded\":0,\"bytes_in\":0,\
-        \"bytes_out\":0,\"keyspace_hits\":6,\"keyspace_misses\":0,\"expired\":0,\"proposals\":0,\"disk_writes\":0,\
+        \"bytes_out\":0,\"keyspace_hits\":6,\"keyspace_misses\":0,\"expired\":0,\"evicted\":0,\"proposals\":0,\"disk_writes\":0,\
         \"lease_reads\":0,\"round_reads\":0,\"elections_won\":0,\"snapshots_taken\":0,\"snapshots_installed\":0,\
         \"errors_total\":3,\"clients\":1,\"errors\":{\"ERR\":2,\"NOQUORUM\":1}}}";
     assert_eq!(status(&overview), expected);

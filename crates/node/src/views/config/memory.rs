@@ -1,6 +1,7 @@
 //! `maxmemory` and what belongs to it: the whole cluster's, since all leaders must hold to the same.
 
-use crate::memory::{Limits, Policy};
+use super::{integer, size};
+use crate::memory::{Choice, Limits, Policy};
 use crate::meta::Meta;
 
 /// One parameter.
@@ -12,28 +13,59 @@ pub(super) struct Parameter {
     set: fn(&mut Limits, &str),
 }
 
-static PARAMETERS: [Parameter; 2] = [
+static PARAMETERS: [Parameter; 6] = [
+    Parameter {
+        key: "lfu-decay-time",
+        read: |value| integer(value, 0, INT_MAX).map(|minutes| minutes.to_string()),
+        show: |limits| limits.counting.decay_minutes.to_string(),
+        set: |limits, value| limits.counting.decay_minutes = number(value),
+    },
+    Parameter {
+        key: "lfu-log-factor",
+        read: |value| integer(value, 0, INT_MAX).map(|factor| factor.to_string()),
+        show: |limits| limits.counting.log_factor.to_string(),
+        set: |limits, value| limits.counting.log_factor = number(value),
+    },
     Parameter {
         key: "maxmemory",
-        read: |value| {
-            let bytes = bytes(value).ok_or("argument must be a memory value")?;
-            Ok(bytes.to_string())
-        },
+        read: |value| Ok(size(value).ok_or("argument must be a memory value")?.to_string()),
         show: |limits| limits.bytes.to_string(),
         set: |limits, value| limits.bytes = value.parse().unwrap_or(0),
     },
     Parameter {
+        key: "maxmemory-eviction-tenacity",
+        read: |value| integer(value, 0, 100).map(|tenacity| tenacity.to_string()),
+        show: |limits| limits.tenacity.to_string(),
+        set: |limits, value| limits.tenacity = number(value),
+    },
+    Parameter {
         key: "maxmemory-policy",
         read: |value| {
-            let names: Vec<&str> = Policy::ALL.iter().map(|policy| policy.name()).collect();
+            let names = Policy::ALL.map(|policy| policy.name).join(", ");
             let known = Policy::of_name(value)
-                .ok_or_else(|| format!("argument(s) must be one of the following: {}", names.join(", ")))?;
-            Ok(known.name().to_string())
+                .ok_or_else(|| format!("argument(s) must be one of the following: {names}"))?;
+            Ok(known.name.to_string())
         },
-        show: |limits| limits.policy.name().to_string(),
-        set: |limits, value| limits.policy = Policy::of_name(value).unwrap_or_default(),
+        show: |limits| limits.policy.name.to_string(),
+        set: |limits, value| limits.policy = Policy::of_name(value).unwrap_or(Policy::NO_EVICTION),
+    },
+    Parameter {
+        key: "maxmemory-samples",
+        read: |value| integer(value, 1, SAMPLES_MAX).map(|samples| samples.to_string()),
+        show: |limits| limits.samples.to_string(),
+        set: |limits, value| limits.samples = number(value),
     },
 ];
+
+/// The greatest number that Redis takes where it names no other.
+const INT_MAX: u64 = i32::MAX as u64;
+/// The most keys that are drawn for one that goes.
+const SAMPLES_MAX: u64 = 64;
+
+/// A number as it is kept, which has been found right before.
+fn number(value: &str) -> u32 {
+    value.parse().unwrap_or(0)
+}
 
 impl Parameter {
     /// Reads a new value, as it is kept, or says what is wrong with it.
@@ -61,22 +93,6 @@ pub fn of(meta: &Meta) -> Limits {
             (known.set)(&mut limits, value);
         }
     }
+    limits.counting.on = limits.policy.choice == Some(Choice::LeastFrequent);
     limits
-}
-
-/// A size with one of Redis's units, in bytes.
-fn bytes(value: &str) -> Option<u64> {
-    let digits = value.len() - value.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = value.split_at(digits);
-    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" => 1000,
-        "kb" => 1 << 10,
-        "m" => 1_000_000,
-        "mb" => 1 << 20,
-        "g" => 1_000_000_000,
-        "gb" => 1 << 30,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor)
 }

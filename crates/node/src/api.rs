@@ -322,6 +322,12 @@ pub struct Bugs {
     pub snapshot_drops_entry: bool,
     /// A node whose clock is off from the majority's leads and lets keys expire by it.
     pub trusts_any_clock: bool,
+    /// What was taken for a client that has gone is not put back.
+    pub taken_for_who_has_gone_is_lost: bool,
+    /// Who is offered something and tries to take it takes twice, and hears of the second.
+    pub offers_run_twice: bool,
+    /// EXEC takes effect even if a watched key has changed.
+    pub exec_ignores_watch: bool,
 }
 
 impl Default for Config {

@@ -363,6 +363,10 @@ impl Node {
 
     /// Gives back what was taken for a client that has gone.
     fn put_back(&mut self, id: u64, reply: &[u8]) {
+        #[cfg(feature = "bugs")]
+        if self.hub.config.bugs.taken_for_who_has_gone_is_lost {
+            return;
+        }
         let Some(command) = self.blocked.commands.get(&id) else { return };
         let (group, name) = (command.group, command.spec.name);
         let token = WaitToken { session: self.hub.session, id };

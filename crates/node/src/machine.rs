@@ -293,6 +293,10 @@ impl Machine {
                 let _ = run_command(keyspace, invocation, false, self.time, seed, &mut self.scratch);
             }
             (State::Shard(keyspace), Op::Offered { invocation, .. }) => {
+                #[cfg(feature = "bugs")]
+                if self.bugs.offers_run_twice {
+                    let _ = run_command(keyspace, invocation, true, self.time, seed, &mut Vec::new());
+                }
                 // The reply says what came of it; a refused command has changed nothing.
                 let _ = run_command(keyspace, invocation, true, self.time, seed, &mut self.scratch);
             }
@@ -309,6 +313,10 @@ impl Machine {
             (State::Shard(keyspace), Op::Drop(database)) => keyspace.drop_database(*database),
             (State::Shard(keyspace), Op::Transaction(transaction)) => {
                 keyspace.hide_usage(true);
+                #[cfg(feature = "bugs")]
+                let blind = Transaction { watched: Vec::new(), commands: transaction.commands.clone() };
+                #[cfg(feature = "bugs")]
+                let transaction = if self.bugs.exec_ignores_watch { &blind } else { transaction };
                 run_transaction(keyspace, transaction, self.time, seed, &mut self.scratch);
                 keyspace.hide_usage(false);
             }

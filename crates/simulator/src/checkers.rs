@@ -18,10 +18,14 @@ pub mod ledger;
 pub mod linearizability;
 /// Terms and commits only grow.
 pub mod logs;
+/// What is put into a queue is taken out once.
+pub mod queues;
 /// Nothing is executed twice.
 pub mod run_once;
 /// What a single copy of a few strings would answer.
 pub mod strings;
+/// Transactions happen at one moment, and whole.
+pub mod transactions;
 /// SCAN, KEYS and DBSIZE miss nothing.
 pub mod walk;
 
@@ -49,6 +53,15 @@ impl fmt::Display for Finding {
 
 /// Judges what clients did and heard.
 pub fn judge(history: &History) -> Vec<Finding> {
-    let all = [strings::check, counter::check, run_once::check, ledger::check, expiry::check, walk::check];
+    let all = [
+        strings::check,
+        counter::check,
+        run_once::check,
+        ledger::check,
+        expiry::check,
+        walk::check,
+        queues::check,
+        transactions::check,
+    ];
     all.iter().flat_map(|check| check(history)).collect()
 }

@@ -1,6 +1,8 @@
 //! What clients did and heard: the record that the checkers judge. A family is a handful of keys that share a slot, so
 //! that commands may combine them; what happens in one family is independent of every other.
 
+use crate::checkers::linearizability::Call;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// How many keys a family has.
@@ -214,6 +216,57 @@ pub struct Size {
     pub keys_max: i64,
 }
 
+/// How many queues there are.
+pub const QUEUES: usize = 3;
+/// The queue with one producer and one consumer, in which order is looked at.
+pub const ORDERED: QueueIndex = 0;
+
+/// A queue, by its number.
+pub type QueueIndex = u8;
+
+/// A command on queues. An element is named by the place of its push in the record, so each is pushed once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueAction {
+    /// RPUSH of the element that is named after this very command.
+    Push(QueueIndex),
+    /// BLPOP (`left`) or BRPOP.
+    Pop {
+        /// The queues, in the order of preference.
+        queues: Vec<QueueIndex>,
+        /// From which end.
+        left: bool,
+    },
+    /// BLMOVE from the left end of one to the right end of the other.
+    Move(QueueIndex, QueueIndex),
+    /// LRANGE of all that is in it, at the end.
+    Rest(QueueIndex),
+}
+
+/// What happened to the queues.
+#[derive(Debug, Default)]
+pub struct Queues {
+    /// All commands.
+    pub calls: Vec<Operation<QueueAction>>,
+    /// Calls whose client broke the connection while they were under way.
+    pub left: BTreeSet<usize>,
+    /// What nodes answered to clients that had gone.
+    pub said_in_vain: Vec<Reply>,
+}
+
+/// What two accounts hold.
+pub type Pair = (i64, i64);
+
+/// A transaction on two accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountAction {
+    /// Looks at both.
+    Look,
+    /// Moves this much from the first to the second.
+    Move(i64),
+    /// Moves this much, if they still hold what was seen under WATCH.
+    MoveIfStill(Pair, i64),
+}
+
 /// Everything that clients did and heard.
 #[derive(Debug, Default)]
 pub struct History {
@@ -235,6 +288,13 @@ pub struct History {
     pub walks: Vec<Walk>,
     /// Answers of DBSIZE.
     pub sizes: Vec<Size>,
+    /// The queues.
+    pub queues: Queues,
+    /// Transactions by the pair of accounts that they are about; an answer is what the pair holds after it. Those that did
+    /// nothing aren't here.
+    pub accounts: Vec<Vec<Call<AccountAction, Pair>>>,
+    /// Since when nothing goes wrong any more, and what went wrong is over.
+    pub quiet_since: Option<u64>,
     /// Commands sent, of every kind.
     pub commands: u64,
     /// Commands answered, apart from refusals.

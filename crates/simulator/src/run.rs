@@ -4,7 +4,7 @@
 use crate::checkers::{self, Finding};
 use crate::faults::{self, Director, Planned, Stage, Style};
 use crate::panics;
-use crate::workload::Workload;
+use crate::workload::{Parts, Workload};
 use crate::world::{Bugs, MILLI, Program, SECOND, Settings, World};
 use base::Rng;
 use node::api::Config;
@@ -25,6 +25,10 @@ const COMMANDS_MIN: u64 = 500;
 const FAULTS_MIN: usize = 8;
 /// How long the nodes of a healed world may take until all are ready and every client succeeds again.
 const RECOVERY_MAX: u64 = 20 * SECOND;
+/// How long commands go on that were sent to a world that wasn't whole.
+const SETTLING: u64 = 2 * SECOND;
+/// How long there is load in a whole world, where it matters that nothing has an excuse.
+const QUIET: u64 = 4 * SECOND;
 /// How long the reads at the end may take.
 const READS_MAX: u64 = 20 * SECOND;
 /// How long copies may take to become equal when nobody asks for anything.
@@ -118,6 +122,7 @@ pub fn settings(seed: u64) -> Settings {
         seed,
         hosts: 5,
         clients: rng.between(6, 10) as usize,
+        parts: parts(seed),
         mirrors: if rng.chance(1, 4) { 2 } else { 1 },
         harsh: rng.chance(1, 4),
         config,
@@ -126,6 +131,12 @@ pub fn settings(seed: u64) -> Settings {
         bugs: Bugs::default(),
         verbose: false,
     }
+}
+
+/// Who takes part in the world that belongs to a seed, apart from all else that is drawn for it.
+fn parts(seed: u64) -> Parts {
+    let mut rng = Rng::new(seed ^ 0x7a27_5000);
+    Parts { queues: rng.chance(1, 2), accounts: rng.chance(1, 2) }
 }
 
 /// What goes wrong in it.
@@ -183,6 +194,13 @@ fn live<P: Program>(world: &mut World<P>) {
         && world.now() < 2 * LOAD
     {
         world.run_until(world.now() + SECOND);
+    }
+    if world.workload.has_crews() {
+        // What began before the world was whole again comes to its end first.
+        world.run_until(world.now() + SETTLING);
+        let now = world.now();
+        world.workload.is_quiet(now);
+        world.run_until(now + QUIET);
     }
     demand_reads(world);
     demand_convergence(world);

@@ -289,11 +289,14 @@ mod tests {
     use super::Toy;
     use crate::faults::{Fault, Style};
     use crate::run::{Outcome, plan, run_plan, settings};
+    use crate::workload::Parts;
     use crate::world::{Bugs, Settings};
 
     /// A toy has one copy, so nothing that destroys one may happen to it.
     fn run(seed: u64, bugs: Bugs) -> Outcome {
-        let settings = Settings { bugs, harsh: false, style: Style::Mixed, ..settings(seed) };
+        // Nor does it know what those do who have a trade.
+        let parts = Parts::default();
+        let settings = Settings { bugs, parts, harsh: false, style: Style::Mixed, ..settings(seed) };
         let mut plan = plan(&settings);
         plan.retain(|planned| {
             !matches!(

@@ -2,20 +2,28 @@
 //! one, through any node; what they hear goes into the `History`. Clients are told what happens to them and answer
 //! with `Order`s; they know nothing of the world behind their connection.
 
+/// The trade of those who move amounts between accounts.
+pub mod accounts;
 /// Which command comes next.
 pub mod choice;
 /// One client.
 pub mod client;
+/// Clients with a trade of their own.
+pub mod crew;
+/// The trade of those who fill queues, and wait for them.
+pub mod queues;
 /// Commands as bytes, and replies as what they say.
 pub mod speech;
 
 use crate::checkers::{Finding, ledger};
 use crate::history::{
-    Action, FAMILY_KEYS, History, KeyIndex, LedgerKey, MortalKey, Operation, Outcome, Reply, Size, Walk,
+    Action, FAMILY_KEYS, History, KeyIndex, LedgerKey, MortalKey, Operation, Outcome, QUEUES, Reply, Size,
+    Walk,
 };
 use base::Rng;
 use choice::{Choice, Kind};
 use client::{Client, Last, Pending, Purpose, Steps};
+use crew::{Crew, Desk};
 use node::resp::Frame;
 use speech::{COUNTER, Known, PIECES};
 
@@ -52,6 +60,15 @@ pub enum Order {
     },
 }
 
+/// Who takes part in a world besides the clients that are always there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Those who fill queues, and wait for them.
+    pub queues: bool,
+    /// Those who move amounts between accounts.
+    pub accounts: bool,
+}
+
 /// How long no answer is within the promise: 5 s, on a clock that may be slow, and the way there and back.
 pub const ANSWER_MAX: u64 = 6_000 * MILLI;
 
@@ -66,7 +83,11 @@ const FAMILY_UNKNOWN: usize = 7;
 /// All clients.
 #[derive(Debug)]
 pub struct Workload {
-    clients: Vec<Client>,
+    clients: Vec<Client<Purpose>>,
+    /// The walk by SCAN that each is on.
+    walks: Vec<Option<Steps>>,
+    /// Their clients come behind those that have no trade.
+    crews: Vec<Crew>,
     choice: Choice,
     rng: Rng,
     hosts: usize,
@@ -89,10 +110,12 @@ struct Family {
 }
 
 impl Workload {
-    /// So many clients of so many hosts.
-    pub fn new(mut rng: Rng, clients: usize, hosts: usize) -> Self {
+    /// So many clients of so many hosts, and whoever else takes part.
+    pub fn new(mut rng: Rng, clients: usize, hosts: usize, parts: Parts) -> Self {
         let mut workload = Self {
             clients: (0..clients).map(|client| Client::new(rng.fork(), client % hosts)).collect(),
+            walks: (0..clients).map(|_| None).collect(),
+            crews: Vec::new(),
             choice: Choice::new(rng.fork()),
             rng: rng.fork(),
             hosts,
@@ -103,7 +126,36 @@ impl Workload {
             findings: Vec::new(),
         };
         (0..FAMILIES).for_each(|_| workload.add_family());
+        if parts.queues {
+            workload.crews.push(Crew::new(Box::new(queues::Queues), workload.clients(), hosts, &mut rng));
+        }
+        if parts.accounts {
+            let trade = Box::new(accounts::Accounts::default());
+            workload.crews.push(Crew::new(trade, workload.clients(), hosts, &mut rng));
+        }
         workload
+    }
+
+    /// How many clients there are, of every kind.
+    pub fn clients(&self) -> usize {
+        self.clients.len() + self.crews.iter().map(Crew::len).sum::<usize>()
+    }
+
+    /// Whether some have a trade of their own.
+    pub fn has_crews(&self) -> bool {
+        !self.crews.is_empty()
+    }
+
+    /// The crew that a client belongs to, if it does, and what crews need to write on.
+    fn crew<'a>(
+        &'a mut self,
+        client: usize,
+        now: u64,
+        orders: &'a mut Vec<Order>,
+    ) -> Option<(&'a mut Crew, Desk<'a>)> {
+        let crew = self.crews.iter_mut().find(|crew| crew.has(client))?;
+        let Self { history, findings, .. } = self;
+        Some((crew, Desk { now, history, findings, orders }))
     }
 
     /// Begins: everybody comes within a second.
@@ -112,16 +164,23 @@ impl Workload {
             let at = self.rng.below(1_000) * MILLI;
             self.set_alarm(client, at, orders);
         }
+        self.crews.iter_mut().for_each(|crew| crew.begin(orders));
+    }
+
+    /// Nothing goes wrong any more, and what went wrong is over.
+    pub fn is_quiet(&mut self, now: u64) {
+        self.history.quiet_since = Some(now);
     }
 
     /// No new commands from now on.
     pub fn stop(&mut self) {
         self.stopped = true;
+        self.crews.iter_mut().for_each(Crew::stop);
     }
 
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
-        self.clients.iter().all(|client| client.pending.is_empty())
+        self.clients.iter().all(|client| client.pending.is_empty()) && self.crews.iter().all(Crew::is_idle)
     }
 
     /// Reads everything once more.
@@ -135,22 +194,29 @@ impl Workload {
         for client in 0..self.clients.len() {
             self.set_alarm(client, now, orders);
         }
+        self.crews.iter_mut().for_each(|crew| crew.read_everything(now, orders));
     }
 
     /// Whether everything has been read.
     pub fn has_read_everything(&self) -> bool {
-        self.last.as_ref().is_some_and(Vec::is_empty) && self.is_idle()
+        self.last.as_ref().is_some_and(Vec::is_empty)
+            && self.crews.iter().all(|crew| crew.has_read_everything(&self.history))
+            && self.is_idle()
     }
 
     /// Clients none of whose commands took effect since `time`.
     pub fn without_success_since(&self, time: u64) -> Vec<usize> {
         let late = |&client: &usize| self.clients[client].succeeded.is_none_or(|at| at < time);
-        (0..self.clients.len()).filter(late).collect()
+        let crews = self.crews.iter().flat_map(|crew| crew.without_success_since(time));
+        (0..self.clients.len()).filter(late).chain(crews).collect()
     }
 
     /// What a client is doing, for people.
     pub fn describe(&self, client: usize) -> String {
-        let Client { host, connected, pending, patience, walk, .. } = &self.clients[client];
+        if let Some(crew) = self.crews.iter().find(|crew| crew.has(client)) {
+            return crew.describe(client);
+        }
+        let Client { host, connected, pending, patience, .. } = &self.clients[client];
         let waits =
             pending.front().map(|pending| format!("{:?} since {} ms", pending.purpose, pending.sent / MILLI));
         format!(
@@ -158,18 +224,24 @@ impl Workload {
              walking {}",
             pending.len(),
             patience / MILLI,
-            walk.is_some()
+            self.walks[client].is_some()
         )
     }
 
     /// The connection is there.
     pub fn connected(&mut self, client: usize, now: u64, orders: &mut Vec<Order>) {
+        if let Some((crew, mut desk)) = self.crew(client, now, orders) {
+            return crew.connected(client, &mut desk);
+        }
         self.clients[client].connected = true;
         self.send_more(client, now, orders);
     }
 
     /// The connection broke, or never came to be.
     pub fn closed(&mut self, client: usize, now: u64, orders: &mut Vec<Order>) {
+        if let Some((crew, mut desk)) = self.crew(client, now, orders) {
+            return crew.closed(client, &mut desk);
+        }
         self.give_up(client, now);
         let this = &mut self.clients[client];
         // Usually somewhere else.
@@ -182,6 +254,9 @@ impl Workload {
 
     /// Bytes came.
     pub fn received(&mut self, client: usize, bytes: &[u8], now: u64, orders: &mut Vec<Order>) {
+        if let Some((crew, mut desk)) = self.crew(client, now, orders) {
+            return crew.received(client, bytes, &mut desk);
+        }
         self.clients[client].receive(bytes);
         loop {
             match self.clients[client].reply() {
@@ -205,6 +280,9 @@ impl Workload {
 
     /// The alarm that was ordered rings. `hindered` is until when the client's host was stopped or not yet running.
     pub fn alarm(&mut self, client: usize, token: u64, now: u64, hindered: u64, orders: &mut Vec<Order>) {
+        if let Some((crew, mut desk)) = self.crew(client, now, orders) {
+            return crew.alarm(client, token, hindered, &mut desk);
+        }
         let this = &mut self.clients[client];
         if token != this.alarm {
             return;
@@ -227,6 +305,13 @@ impl Workload {
             self.closed(client, now, orders);
         } else {
             self.send_more(client, now, orders);
+        }
+    }
+
+    /// What a node said to a client that had gone.
+    pub fn said_in_vain(&mut self, client: usize, bytes: &[u8]) {
+        if let Some(crew) = self.crews.iter_mut().find(|crew| crew.has(client)) {
+            crew.said_in_vain(bytes, &mut self.history);
         }
     }
 
@@ -277,7 +362,7 @@ impl Workload {
     }
 
     fn put_command(&mut self, client: usize, now: u64, bytes: &mut Vec<u8>) {
-        let walking = self.clients[client].walk.is_some();
+        let walking = self.walks[client].is_some();
         let purpose = match self.rng.below(106) {
             0..=69 if walking => self.put_scan(client, now, bytes),
             0..=69 => self.put_family(client, now, bytes),
@@ -374,7 +459,7 @@ impl Workload {
             // A walk goes on from its last answer.
             return self.put_family(client, now, bytes);
         }
-        let steps = self.clients[client].walk.get_or_insert_with(|| Steps {
+        let steps = self.walks[client].get_or_insert_with(|| Steps {
             cursor: b"0".to_vec(),
             walk: Walk { began: now, ended: 0, ledger: Vec::new(), strangers: Vec::new(), at_once: false },
         });
@@ -397,7 +482,7 @@ impl Workload {
         self.under_way(client, Purpose::Last(last), now);
     }
 
-    fn answered(&mut self, client: usize, pending: Pending, frame: Frame, now: u64) {
+    fn answered(&mut self, client: usize, pending: Pending<Purpose>, frame: Frame, now: u64) {
         match pending.purpose {
             Purpose::Scan if frame.error().is_none() => self.scanned(client, &frame, now),
             Purpose::Keys if frame.error().is_none() => self.listed(client, &pending, &frame, now),
@@ -417,7 +502,7 @@ impl Workload {
     }
 
     /// Notes down a command's fate.
-    fn settle(&mut self, client: usize, pending: &Pending, outcome: Outcome, now: u64) {
+    fn settle(&mut self, client: usize, pending: &Pending<Purpose>, outcome: Outcome, now: u64) {
         match &outcome {
             Outcome::Done(_) => {
                 self.history.answered += 1;
@@ -451,9 +536,9 @@ impl Workload {
             }
             Purpose::Size(_) => {
                 if let Outcome::Done(Reply::Integer(keys)) = outcome {
-                    // Whatever was ever written, and the two that all share.
-                    let alone = history.ledger.len() + history.mortals.len();
-                    let keys_max = (alone + FAMILY_KEYS * history.families.len() + 2) as i64;
+                    // Whatever was ever written, the two that all share, and the queues.
+                    let alone = history.ledger.len() + history.mortals.len() + 2 * history.accounts.len();
+                    let keys_max = (alone + FAMILY_KEYS * history.families.len() + 2 + QUEUES) as i64;
                     history.sizes.push(Size { called: pending.sent, returned: now, keys, keys_max });
                 }
             }
@@ -475,7 +560,14 @@ impl Workload {
         conclude(operation, outcome, now);
     }
 
-    fn settle_last(&mut self, client: usize, pending: &Pending, last: Last, outcome: Outcome, now: u64) {
+    fn settle_last(
+        &mut self,
+        client: usize,
+        pending: &Pending<Purpose>,
+        last: Last,
+        outcome: Outcome,
+        now: u64,
+    ) {
         let Outcome::Done(reply) = outcome else {
             self.last.as_mut().expect("the end has begun").push(last);
             return;
@@ -497,8 +589,7 @@ impl Workload {
     fn scanned(&mut self, client: usize, frame: &Frame, now: u64) {
         self.history.answered += 1;
         self.clients[client].succeeded = Some(now);
-        let (Some((cursor, keys)), Some(mut steps)) =
-            (speech::scan_reply(frame), self.clients[client].walk.take())
+        let (Some((cursor, keys)), Some(mut steps)) = (speech::scan_reply(frame), self.walks[client].take())
         else {
             return self.complain(now, client, &format!("SCAN was answered {frame:?}"));
         };
@@ -508,11 +599,11 @@ impl Workload {
             self.history.walks.push(steps.walk);
         } else {
             steps.cursor = cursor;
-            self.clients[client].walk = Some(steps);
+            self.walks[client] = Some(steps);
         }
     }
 
-    fn listed(&mut self, client: usize, pending: &Pending, frame: &Frame, now: u64) {
+    fn listed(&mut self, client: usize, pending: &Pending<Purpose>, frame: &Frame, now: u64) {
         self.history.answered += 1;
         self.clients[client].succeeded = Some(now);
         let Some(keys) = speech::keys_reply(frame) else {
@@ -535,14 +626,17 @@ impl Workload {
                 Known::Ledger(number) => walk.ledger.push(number),
                 Known::Family(family) if family < self.history.families.len() => {}
                 Known::Mortal(number) if number < self.history.mortals.len() => {}
+                Known::Account(pair) if pair < self.history.accounts.len() => {}
                 Known::Shared => {}
-                Known::Family(_) | Known::Mortal(_) | Known::Stranger => walk.strangers.push(key),
+                Known::Family(_) | Known::Mortal(_) | Known::Account(_) | Known::Stranger => {
+                    walk.strangers.push(key)
+                }
             }
         }
     }
 }
 
-impl Client {
+impl Client<Purpose> {
     /// Whether it is time to leave, while there is no hurry.
     fn wants_to_leave(&mut self, no_hurry: bool) -> bool {
         no_hurry && self.rng.chance(1, 60)

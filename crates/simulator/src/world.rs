@@ -30,7 +30,7 @@ use crate::checkers::copies::Copies;
 use crate::checkers::elections::Elections;
 use crate::checkers::logs::Logs;
 use crate::faults::{Director, Style};
-use crate::workload::{Order, Workload};
+use crate::workload::{Order, Parts, Workload};
 use base::{NodeId, Rng};
 use bytes::Bytes;
 use connections::Connections;
@@ -62,6 +62,8 @@ pub struct Settings {
     pub hosts: usize,
     /// How many clients.
     pub clients: usize,
+    /// Who else takes part.
+    pub parts: Parts,
     /// How many directories each host has: mirrors of each other.
     pub mirrors: usize,
     /// Whether links between nodes reorder, repeat and lose frames, as no TCP connection does.
@@ -177,14 +179,16 @@ impl<P: Program> World<P> {
         let chances =
             Chances { network: rng.fork(), disk: rng.fork(), driver: rng.fork(), mishaps: rng.fork() };
         let mut hosts_rng = rng.fork();
+        let links = Links::new(settings.hosts, settings.harsh, &mut rng.fork());
+        let workload = Workload::new(rng.fork(), settings.clients, settings.hosts, settings.parts);
         let mut world = Self {
             now: 0,
             queue: Queue::default(),
             hosts: (0..settings.hosts).map(|host| Host::new(host, &settings, &mut hosts_rng)).collect(),
             homes: BTreeMap::new(),
-            links: Links::new(settings.hosts, settings.harsh, &mut rng.fork()),
-            connections: Connections::new(settings.clients),
-            workload: Workload::new(rng.fork(), settings.clients, settings.hosts),
+            links,
+            connections: Connections::new(workload.clients()),
+            workload,
             director,
             orders: Vec::new(),
             chances,

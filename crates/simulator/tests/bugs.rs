@@ -5,10 +5,11 @@ use node::Node;
 use simulator::checkers::Finding;
 use simulator::faults::Style;
 use simulator::run::{Outcome, run_world, settings};
+use simulator::workload::Parts;
 use simulator::world::Settings;
 
 /// The checkers of what is promised; that a run was too small, say, proves no bug.
-const PROMISES: [&str; 10] = [
+const PROMISES: [&str; 12] = [
     "elections",
     "logs",
     "copies",
@@ -18,6 +19,8 @@ const PROMISES: [&str; 10] = [
     "ledger",
     "expiry",
     "walk",
+    "queues",
+    "transactions",
     "invariant",
 ];
 
@@ -25,18 +28,22 @@ fn broken_promise(outcome: Outcome) -> Option<Finding> {
     outcome.findings.into_iter().find(|finding| PROMISES.contains(&finding.checker))
 }
 
+/// What all clients do is enough to find most bugs.
+const NOBODY_ELSE: Parts = Parts { queues: false, accounts: false };
+
 /// A bug, and worlds in which it is likely to show.
 struct Case {
     style: Style,
     bug: fn(&mut Settings),
     /// Within so many seeds it must be found. Some ten times as many as it takes on average.
     seeds: u64,
+    parts: Parts,
 }
 
 impl Case {
     /// The world of this seed, and the same without the bug.
     fn worlds(&self, seed: u64) -> (Settings, Settings) {
-        let mut fine = Settings { style: self.style, mirrors: 1, ..settings(seed) };
+        let mut fine = Settings { style: self.style, mirrors: 1, parts: self.parts, ..settings(seed) };
         // Few shards, so that what befalls one of them befalls it often; and each entry travels alone.
         fine.config.shards = 1;
         fine.config.lease_reads = true;
@@ -73,54 +80,91 @@ const FORGOTTEN_VOTE: Case = Case {
         settings.config.bugs.raft.restart_forgets_promise = true;
     },
     seeds: 200,
+    parts: NOBODY_ELSE,
 };
 
 const COMMIT_BY_COUNTING: Case = Case {
     style: Style::NewLeaders,
     bug: |settings| settings.config.bugs.raft.commit_earlier_term_by_counting = true,
     seeds: 300,
+    parts: NOBODY_ELSE,
 };
 
 const LEASE_OVER_PAUSE: Case = Case {
     style: Style::PausedLeaders,
     bug: |settings| settings.config.bugs.raft.lease_over_pause = true,
     seeds: 40,
+    parts: NOBODY_ELSE,
 };
 
 const ACKNOWLEDGED_BEFORE_FSYNC: Case = Case {
     style: Style::PowerLosses,
     bug: |settings| settings.bugs.acknowledge_before_fsync = true,
     seeds: 40,
+    parts: NOBODY_ELSE,
 };
 
 const VOTED_BEFORE_FSYNC: Case = Case {
     style: Style::PowerLosses,
     bug: |settings| settings.config.bugs.raft.acknowledge_before_fsync = true,
     seeds: 40,
+    parts: NOBODY_ELSE,
 };
 
-const DROPPED_ENTRY: Case =
-    Case { style: Style::Mixed, bug: |settings| settings.config.bugs.snapshot_drops_entry = true, seeds: 20 };
+const DROPPED_ENTRY: Case = Case {
+    style: Style::Mixed,
+    bug: |settings| settings.config.bugs.snapshot_drops_entry = true,
+    seeds: 20,
+    parts: NOBODY_ELSE,
+};
 
 const FORWARDED_TWICE: Case = Case {
     style: Style::FallingLeaders,
     bug: |settings| settings.config.bugs.forward_runs_twice = true,
     seeds: 20,
+    parts: NOBODY_ELSE,
 };
 
-const WIPED_UNDER_OLD_NAME: Case =
-    Case { style: Style::Replacements, bug: |settings| settings.bugs.wiped_under_old_name = true, seeds: 60 };
+const WIPED_UNDER_OLD_NAME: Case = Case {
+    style: Style::Replacements,
+    bug: |settings| settings.bugs.wiped_under_old_name = true,
+    seeds: 60,
+    parts: NOBODY_ELSE,
+};
 
 const ROTTEN_TAIL: Case = Case {
     style: Style::RottenTails,
     bug: |settings| settings.bugs.rotten_tail_cut_as_torn = true,
     seeds: 100,
+    parts: NOBODY_ELSE,
 };
 
 const ANY_CLOCK: Case = Case {
     style: Style::WrongClocks,
     bug: |settings| settings.config.bugs.trusts_any_clock = true,
     seeds: 40,
+    parts: NOBODY_ELSE,
+};
+
+const NOT_PUT_BACK: Case = Case {
+    style: Style::Mixed,
+    bug: |settings| settings.config.bugs.taken_for_who_has_gone_is_lost = true,
+    seeds: 20,
+    parts: Parts { queues: true, ..NOBODY_ELSE },
+};
+
+const OFFERED_TWICE: Case = Case {
+    style: Style::Mixed,
+    bug: |settings| settings.config.bugs.offers_run_twice = true,
+    seeds: 5,
+    parts: Parts { queues: true, ..NOBODY_ELSE },
+};
+
+const BLIND_EXEC: Case = Case {
+    style: Style::Mixed,
+    bug: |settings| settings.config.bugs.exec_ignores_watch = true,
+    seeds: 5,
+    parts: Parts { accounts: true, ..NOBODY_ELSE },
 };
 
 #[test]
@@ -173,6 +217,21 @@ fn expiry_by_a_clock_that_is_wrong_is_found() {
     ANY_CLOCK.is_found();
 }
 
+#[test]
+fn what_was_taken_for_a_vanished_client_and_not_put_back_is_found() {
+    NOT_PUT_BACK.is_found();
+}
+
+#[test]
+fn an_offer_that_is_carried_out_twice_is_found() {
+    OFFERED_TWICE.is_found();
+}
+
+#[test]
+fn a_transaction_that_ignores_what_is_watched_is_found() {
+    BLIND_EXEC.is_found();
+}
+
 /// For whoever changes the worlds: says how many of a hundred seeds find each bug.
 #[test]
 #[ignore = "it takes minutes, and says something without demanding anything"]
@@ -188,6 +247,9 @@ fn how_often_each_bug_is_found() {
         ("wiped under the old name", WIPED_UNDER_OLD_NAME),
         ("rotten tail", ROTTEN_TAIL),
         ("expiry by any clock", ANY_CLOCK),
+        ("not put back", NOT_PUT_BACK),
+        ("offered twice", OFFERED_TWICE),
+        ("blind EXEC", BLIND_EXEC),
     ] {
         let finders = case.finders();
         println!("{name}: {} of 100, the first {:?}", finders.len(), finders.first());

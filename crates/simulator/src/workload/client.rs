@@ -1,13 +1,13 @@
-//! One client: its connection, what it waits for, and the walk it may be on.
+//! One client: its connection, and what it waits for.
 
 use crate::history::Walk;
 use base::Rng;
 use node::resp::{Frame, FrameError};
 use std::collections::VecDeque;
 
-/// A client.
+/// A client; `P` says what its commands are for.
 #[derive(Debug)]
-pub struct Client {
+pub struct Client<P> {
     /// Its own chance.
     pub rng: Rng,
     /// The host that it talks to.
@@ -17,22 +17,20 @@ pub struct Client {
     /// What came and isn't a whole reply yet.
     input: Vec<u8>,
     /// Commands that were sent and not answered, the oldest first.
-    pub pending: VecDeque<Pending>,
+    pub pending: VecDeque<Pending<P>>,
     /// Names the alarm that counts; earlier ones are ignored.
     pub alarm: u64,
     /// How long it waits for answers this time.
     pub patience: u64,
-    /// A walk by SCAN that isn't at its end.
-    pub walk: Option<Steps>,
     /// When it last heard that a command took effect.
     pub succeeded: Option<u64>,
 }
 
 /// A command under way.
 #[derive(Clone, Debug)]
-pub struct Pending {
+pub struct Pending<P> {
     /// What it is for.
-    pub purpose: Purpose,
+    pub purpose: P,
     /// When it was sent.
     pub sent: u64,
 }
@@ -84,7 +82,7 @@ pub struct Steps {
     pub walk: Walk,
 }
 
-impl Client {
+impl<P> Client<P> {
     /// One that isn't connected.
     pub fn new(rng: Rng, host: usize) -> Self {
         Self {
@@ -95,7 +93,6 @@ impl Client {
             pending: VecDeque::new(),
             alarm: 0,
             patience: 0,
-            walk: None,
             succeeded: None,
         }
     }
@@ -117,7 +114,7 @@ impl Client {
     }
 
     /// Forgets the connection; what was under way on it is handed back.
-    pub fn disconnect(&mut self) -> VecDeque<Pending> {
+    pub fn disconnect(&mut self) -> VecDeque<Pending<P>> {
         self.connected = false;
         self.input.clear();
         std::mem::take(&mut self.pending)

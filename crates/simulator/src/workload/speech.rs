@@ -1,6 +1,6 @@
 //! Commands as bytes, and replies as what they say: the client's half of the protocol.
 
-use crate::history::{Action, Condition, KeyIndex, Lifetime, Outcome, Reply};
+use crate::history::{Action, Condition, KeyIndex, Lifetime, Outcome, QUEUES, QueueIndex, Reply};
 use base::Rng;
 use node::resp::Frame;
 
@@ -19,6 +19,21 @@ pub fn mortal_key(number: usize) -> Vec<u8> {
     format!("m:{number}").into_bytes()
 }
 
+/// The name of a queue. The braces make all of them share a slot.
+pub fn queue_key(queue: QueueIndex) -> Vec<u8> {
+    format!("{{q}}{queue}").into_bytes()
+}
+
+/// The names of two accounts, which share a slot.
+pub fn account_keys(pair: usize) -> [Vec<u8>; 2] {
+    ["a", "b"].map(|name| format!("{{t{pair}}}{name}").into_bytes())
+}
+
+/// The queue of this name.
+pub fn queue_of(key: &[u8]) -> Option<QueueIndex> {
+    (0..QUEUES as QueueIndex).find(|&queue| queue_key(queue) == key)
+}
+
 /// The counter that all clients share.
 pub const COUNTER: &[u8] = b"counter";
 /// The key to which all clients append.
@@ -33,7 +48,9 @@ pub enum Known {
     Ledger(u32),
     /// The mortal key of this number.
     Mortal(usize),
-    /// One of the two shared by all.
+    /// One of this pair of accounts.
+    Account(usize),
+    /// One of the two shared by all, or a queue.
     Shared,
     /// Nobody writes such keys.
     Stranger,
@@ -41,7 +58,7 @@ pub enum Known {
 
 /// Reads a key's name.
 pub fn recognize(key: &[u8]) -> Known {
-    if key == COUNTER || key == PIECES {
+    if key == COUNTER || key == PIECES || queue_of(key).is_some() {
         return Known::Shared;
     }
     let number = |digits: &[u8]| std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok());
@@ -49,6 +66,9 @@ pub fn recognize(key: &[u8]) -> Known {
         [b'l', b':', digits @ ..] => number(digits).map_or(Known::Stranger, Known::Ledger),
         [b'm', b':', digits @ ..] => {
             number(digits).map_or(Known::Stranger, |number: u32| Known::Mortal(number as usize))
+        }
+        [b'{', b't', digits @ .., b'}', b'a'..=b'b'] => {
+            number(digits).map_or(Known::Stranger, |pair: u32| Known::Account(pair as usize))
         }
         [b'{', b'f', digits @ .., b'}', b'a'..=b'c'] => {
             number(digits).map_or(Known::Stranger, |family: u32| Known::Family(family as usize))

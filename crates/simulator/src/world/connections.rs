@@ -12,6 +12,8 @@ pub(super) struct Connections {
     open: BTreeMap<u64, Connection>,
     /// Each client's connection.
     current: Vec<Option<u64>>,
+    /// Connections that their clients have broken, and whose they were.
+    broken: BTreeMap<u64, usize>,
 }
 
 #[derive(Debug)]
@@ -28,7 +30,7 @@ struct Connection {
 
 impl Connections {
     pub(super) fn new(clients: usize) -> Self {
-        Self { open: BTreeMap::new(), current: vec![None; clients] }
+        Self { open: BTreeMap::new(), current: vec![None; clients], broken: BTreeMap::new() }
     }
 }
 
@@ -137,6 +139,7 @@ impl<P: Program> World<P> {
     fn hang_up(&mut self, client: usize) {
         let Some(connection) = self.connections.current[client].take() else { return };
         let at = self.arrival(connection, 0);
+        self.connections.broken.insert(connection, client);
         if let Some(Connection { host, start, .. }) = self.connections.open.remove(&connection) {
             self.queue.plan(at, Event::ClientGone { connection, host, start });
         }
@@ -157,11 +160,22 @@ impl<P: Program> World<P> {
         if self.end_of(client.0) == Some(host) {
             let at = self.arrival(client.0, 1);
             self.queue.plan(at, Event::Replied { connection: client.0, bytes });
+        } else {
+            self.said_in_vain(client.0, &bytes);
+        }
+    }
+
+    /// A node has answered who had gone: as far as it knows, that was heard.
+    fn said_in_vain(&mut self, connection: u64, bytes: &[u8]) {
+        if let Some(&client) = self.connections.broken.get(&connection) {
+            self.workload.said_in_vain(client, bytes);
         }
     }
 
     pub(super) fn replied(&mut self, connection: u64, bytes: &[u8]) {
-        let Some(client) = self.connections.open.get(&connection).map(|this| this.client) else { return };
+        let Some(client) = self.connections.open.get(&connection).map(|this| this.client) else {
+            return self.said_in_vain(connection, bytes);
+        };
         if self.connections.current[client] == Some(connection) {
             self.workload.received(client, bytes, self.now, &mut self.orders);
         }

@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 
 /// How long after its client has heard of nothing a pop may still take something, while things go wrong.
 const AFTERMATH: u64 = 12_000_000_000;
-/// Who waits in a whole world for so long, beside something that nobody takes, was forgotten.
-const FORGOTTEN: u64 = 900_000_000;
 
 /// How long it takes at most to put something back in a whole world.
 const PUTTING_BACK: u64 = 1_000_000_000;
@@ -32,8 +30,8 @@ pub fn check(history: &History) -> Vec<Finding> {
 struct Judge<'a> {
     history: &'a History,
     calls: &'a [Call],
-    /// Where each element came out: at the pop of this number, `None` for what was said in vain or found at the end.
-    places: BTreeMap<usize, (Option<usize>, String)>,
+    /// Where each element came out, as a text.
+    places: BTreeMap<usize, String>,
 }
 
 impl Judge<'_> {
@@ -48,7 +46,7 @@ impl Judge<'_> {
                         return Err(format!("{} took something from elsewhere", told(number, call)));
                     }
                     let element = self.known(element, call.returned, &told(number, call))?;
-                    self.came_out(element, Some(number), told(number, call))?;
+                    self.came_out(element, told(number, call))?;
                 }
                 (QueueAction::Move(..), Outcome::Done(Reply::Value(element))) => {
                     self.known(element, call.returned, &told(number, call))?;
@@ -62,11 +60,10 @@ impl Judge<'_> {
                 && speech::queue_of(key).is_some()
             {
                 let element = self.known(element, u64::MAX, "an answer to nobody")?;
-                self.came_out(element, None, "an answer that nobody heard any more".into())?;
+                self.came_out(element, "an answer that nobody heard any more".into())?;
             }
         }
         self.in_order()?;
-        self.forgotten()?;
         self.drained()
     }
 
@@ -84,11 +81,9 @@ impl Judge<'_> {
         }
     }
 
-    fn came_out(&mut self, element: usize, pop: Option<usize>, whence: String) -> Result<(), String> {
-        match self.places.insert(element, (pop, whence.clone())) {
-            Some((_, before)) => {
-                Err(format!("element {element} came out twice: by {before}, and by {whence}"))
-            }
+    fn came_out(&mut self, element: usize, whence: String) -> Result<(), String> {
+        match self.places.insert(element, whence.clone()) {
+            Some(before) => Err(format!("element {element} came out twice: by {before}, and by {whence}")),
             None => Ok(()),
         }
     }
@@ -133,48 +128,13 @@ impl Judge<'_> {
         })
     }
 
-    /// In a whole world nobody waits in vain while something is there.
-    fn forgotten(&self) -> Result<(), String> {
-        let Some(quiet) = self.history.quiet_since else { return Ok(()) };
-        for (number, call) in self.calls.iter().enumerate() {
-            let QueueAction::Pop { queues, .. } = &call.action else { continue };
-            if call.outcome != Outcome::Done(Reply::Nil) || call.called < quiet {
-                continue;
-            }
-            let waited_beside = |element: &usize| {
-                let push = &self.calls[*element];
-                let QueueAction::Push(queue) = push.action else { return false };
-                // What is moved from one of two is in the other one.
-                let seen = queues.contains(&queue);
-                let there = seen && matches!(push.outcome, Outcome::Done(_));
-                let from = push.returned.max(call.called);
-                let taken = self.places.get(element).map(|(pop, _)| pop.map(|pop| self.calls[pop].called));
-                let untouched = match taken {
-                    Some(Some(at)) => at > call.returned,
-                    Some(None) => false,
-                    None => true,
-                };
-                there
-                    && untouched
-                    && from + FORGOTTEN < call.returned
-                    && !self.may_have_been_away(*element, call.returned)
-            };
-            let pushes =
-                (0..self.calls.len()).filter(|&at| matches!(self.calls[at].action, QueueAction::Push(_)));
-            if let Some(element) = pushes.into_iter().find(|element| waited_beside(element)) {
-                return Err(format!("{} waited in vain beside element {element}", told(number, call)));
-            }
-        }
-        Ok(())
-    }
-
     /// What was acknowledged and not popped is still there, once.
     fn drained(mut self) -> Result<(), String> {
         for queue in 0..QUEUES as QueueIndex {
             let Some(values) = rest(self.history, queue) else { return Ok(()) };
             for name in values.iter().flatten() {
                 let element = self.known(name, u64::MAX, "the rest of a queue")?;
-                self.came_out(element, None, format!("the rest of queue {queue}"))?;
+                self.came_out(element, format!("the rest of queue {queue}"))?;
             }
         }
         let pops = self.calls.iter().enumerate().filter(|(number, call)| self.is_excuse(*number, call));

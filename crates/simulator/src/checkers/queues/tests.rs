@@ -106,11 +106,3 @@ fn one_producers_elements_come_in_order_unless_one_was_put_back() {
     away.push(pop(ORDERED, 40 * S, Outcome::Unknown));
     is_fine(&history(away, &[]));
 }
-
-#[test]
-fn who_waits_in_vain_beside_something_is_seen() {
-    let waits = |at| pop(1, at, Outcome::Done(Reply::Nil));
-    is_seen(&history(vec![push(1, 200 * S), waits(201 * S)], &["0"]), "in vain");
-    is_fine(&history(vec![push(1, 201 * S + S / 2), waits(201 * S)], &["0"]));
-    is_fine(&history(vec![push(1, 50 * S), waits(60 * S)], &["0"]));
-}

@@ -3,7 +3,7 @@
 mod common;
 
 use base::Duration;
-use common::{Connection, World};
+use common::{Connection, World, request};
 
 fn says(world: &mut World, client: Connection, cases: &[(&str, &str)]) {
     for (command, reply) in cases {
@@ -49,6 +49,24 @@ fn what_is_said_at_one_node_is_heard_at_all_and_counted() {
     );
     assert_eq!(heard(&mut world, listeners[1]), message);
     assert_eq!(heard(&mut world, listeners[2]), message);
+}
+
+/// Redis's own tests waited here for ever.
+#[test]
+fn messages_come_although_replies_are_off() {
+    let mut world = World::single();
+    let (listener, speaker) = (world.connect(1), world.connect(1));
+    world.send(listener, &request(&["CLIENT", "REPLY", "OFF"]));
+    world.send(listener, &request(&["SUBSCRIBE", "c"]));
+    assert_eq!(heard(&mut world, listener), "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    says(&mut world, speaker, &[("PUBLISH c x", ":1")]);
+    assert_eq!(heard(&mut world, listener), "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n");
+    world.send(listener, &request(&["UNSUBSCRIBE", "c"]));
+    assert_eq!(heard(&mut world, listener), "*3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n");
+    world.send(listener, &request(&["PING"]));
+    assert_eq!(heard(&mut world, listener), "", "answers are still off");
+    world.send(listener, &request(&["CLIENT", "REPLY", "ON"]));
+    assert_eq!(heard(&mut world, listener), "+OK\r\n");
 }
 
 #[test]

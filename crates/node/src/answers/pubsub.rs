@@ -2,6 +2,7 @@
 
 use super::Answered;
 use crate::broadcast::Question;
+use crate::clients::ReplyMode;
 use crate::node::Node;
 use crate::subscriptions::Kind;
 use bytes::Bytes;
@@ -114,13 +115,19 @@ impl Node {
         }
     }
 
+    /// Like every message, it comes whatever CLIENT REPLY says.
     fn confirm(&mut self, slot: u32, what: &str, name: Option<&[u8]>, count: usize) {
+        let Some(client) = self.hub.clients.get(slot) else { return };
+        let mode = std::mem::replace(&mut client.reply_mode, ReplyMode::On);
         self.reply(slot, |reply| {
             reply.push(3);
             reply.text(what);
             reply.bulk_or_null(name);
             reply.count(count as u64);
         });
+        if let Some(client) = self.hub.clients.get(slot) {
+            client.reply_mode = mode;
+        }
     }
 
     /// PING of a client that listens, in version 2 of the protocol, looks like a message.

@@ -41,6 +41,8 @@ struct Gathered {
 
 #[derive(Debug)]
 struct WatchedKey {
+    /// Where it was watched: by its number, and what was behind that then.
+    index: DatabaseIndex,
     database: DatabaseId,
     key: Bytes,
     version: u64,
@@ -220,7 +222,9 @@ impl Node {
         if let Some(client) = self.hub.clients.get(slot) {
             let database = self.view.databases.get(client.database.0 as usize).copied().flatten();
             let Some(database) = database else { return };
+            let index = client.database;
             client.transaction.watched.extend(words[1..].iter().map(|key| WatchedKey {
+                index,
                 database,
                 key: Bytes::copy_from_slice(key),
                 version: UNSEEN,
@@ -258,6 +262,13 @@ impl Node {
         let watched = std::mem::take(&mut client.transaction.watched);
         if gathered.refused {
             self.refuse(slot, "EXECABORT Transaction discarded because of previous errors.");
+            return;
+        }
+        // SWAPDB has put another database behind the number: what was watched isn't what the commands would find.
+        let is_behind =
+            |key: &WatchedKey| self.view.databases.get(key.index.0 as usize) == Some(&Some(key.database));
+        if !watched.iter().all(is_behind) {
+            self.hub.clients.answer_now(slot, |out| Writer::new(out, protocol).null_array());
             return;
         }
         let words: Vec<Words<'_>> =

@@ -110,6 +110,24 @@ fn a_watched_key_that_changed_stops_the_transaction() {
     attempt("DEL k", "DEL k", true);
 }
 
+/// Found by Redis's own tests: the key that was watched lay in another database by the time of EXEC.
+#[test]
+fn a_swap_of_the_databases_stops_a_transaction_that_watched_in_one() {
+    let mut world = one_shard();
+    let client = world.connect(1);
+    let swaps = [("SELECT 0", "+OK"), ("SWAPDB 0 1", "+OK")];
+    says(&mut world, client, &[("SELECT 1", "+OK"), ("SET k other", "+OK"), ("SELECT 0", "+OK")]);
+    says(&mut world, client, &[("WATCH k", "+OK")]);
+    says(&mut world, client, &swaps);
+    says(&mut world, client, &[("MULTI", "+OK"), ("GET k", "+QUEUED"), ("EXEC", "*-1")]);
+    says(&mut world, client, &[("MULTI", "+OK"), ("GET k", "+QUEUED"), ("EXEC", "*1\r\n$5\r\nother")]);
+    // Swapped twice is as before.
+    says(&mut world, client, &[("WATCH k", "+OK")]);
+    says(&mut world, client, &swaps);
+    says(&mut world, client, &swaps);
+    says(&mut world, client, &[("MULTI", "+OK"), ("GET k", "+QUEUED"), ("EXEC", "*1\r\n$5\r\nother")]);
+}
+
 #[test]
 fn watching_ends_with_exec_discard_and_unwatch() {
     let mut world = one_shard();

@@ -10,6 +10,8 @@ use base::UnixMillis;
 pub(crate) struct Deadlines {
     /// Keys with the same deadline at the same position are in here as often as there are such: nearly always once.
     due: Tree<Deadline>,
+    /// The earliest, at hand because every read asks for it.
+    first: Option<UnixMillis>,
 }
 
 /// When a key expires, and where it stands.
@@ -39,6 +41,9 @@ impl Deadlines {
         let Some(at) = at else { return };
         let rank = self.rank((at, position));
         self.due.insert(rank, (at, position));
+        if rank == 0 {
+            self.first = Some(at);
+        }
     }
 
     /// A key at `position` that was to expire at `at`, if at all, doesn't any more.
@@ -49,6 +54,9 @@ impl Deadlines {
         let known = self.due.get(rank) == Some(&(at, position));
         base::invariant!("every volatile key is in the index of deadlines", known);
         self.due.remove(rank);
+        if rank == 0 {
+            self.first = self.due.first().map(|&(at, _)| at);
+        }
     }
 
     /// How many deadlines come before this one.
@@ -57,8 +65,9 @@ impl Deadlines {
     }
 
     /// The earliest deadline.
+    #[inline]
     pub(crate) fn first(&self) -> Option<UnixMillis> {
-        self.due.first().map(|&(at, _)| at)
+        self.first
     }
 
     /// The latest deadline, and where a key with it stands.

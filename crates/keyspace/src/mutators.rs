@@ -158,6 +158,8 @@ impl Store {
             })
             .sum();
         base::invariant!("everything that expires has its deadline", indexed == volatile);
+        let first = deadlines.nth(0).map(|(at, _)| at);
+        base::invariant!("the earliest deadline is at hand", deadlines.first() == first);
         base::invariant!("all deadlines are counted", deadlines.count_due(UnixMillis(u64::MAX)) == volatile);
     }
 }

@@ -574,6 +574,12 @@ pub(crate) const fn at(index: usize, last: i32, step: usize, flags: &[KeyFlags])
     KeySpec { flags: all, begin: Begin::Index(index), find: Find::Range { last, step, limit: 0 } }
 }
 
+/// As many keys as word `index` says, behind it, each `step` words after the one before.
+pub(crate) const fn counted(index: usize, step: usize, flags: &[KeyFlags]) -> KeySpec {
+    let find = Find::Count { count: 0, first: 1, step };
+    KeySpec { find, ..at(index, 0, 1, flags) }
+}
+
 first_key!(KEY_READ, RO | ACCESS);
 first_key!(KEY_LOOKED_AT, RO);
 first_key!(KEY_REPLACED, OW | UPDATE);

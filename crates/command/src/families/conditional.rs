@@ -1,10 +1,10 @@
 //! Strings under conditions, as Redis 8.4 has them: several keys set at once with one life, a key deleted only if it holds
 //! what is expected, and the digest by which to expect a long value.
 
-use super::strings::{Life, put};
+use super::strings::{Setting, put};
 use crate::error::Error;
 use crate::execute::Context;
-use crate::spec::{self, Find, Flags as F, Group, KeyFlags as K, KeySpec, Place, Spec};
+use crate::spec::{self, Flags as F, Group, KeyFlags as K, Place, Spec};
 use crate::words::{integer, is};
 use base::database::EventClass;
 use twox_hash::XxHash3_64;
@@ -13,17 +13,11 @@ const fn string(id: u16, name: &'static str, arity: i32) -> Spec {
     Spec::new(id, name, arity, Group::String, Place::Keys)
 }
 
-/// As many pairs as the first word says.
-const PAIRS: &[KeySpec] = &[KeySpec {
-    find: Find::Count { count: 0, first: 1, step: 2 },
-    ..spec::at(1, 0, 2, &[K::OW, K::UPDATE])
-}];
-
 /// The family's part of the table.
 pub(crate) const SPECS: &[Spec] = &[
     string(17, "msetex", -4)
         .flags(&[F::WRITE, F::DENYOOM, F::MOVABLEKEYS])
-        .keys_at(PAIRS)
+        .keys_at(&[spec::counted(1, 2, &[K::OW, K::UPDATE])])
         .docs(
             "8.4.0",
             "O(N) for N keys",
@@ -51,22 +45,12 @@ fn msetex(c: &mut Context<'_>) -> Result<(), Error> {
     let words = count.checked_mul(2).ok_or(NUMBER)?;
     let pairs = c.args[2..].get(..words).ok_or(Error::Arity("msetex"))?;
     let (pairs, _) = pairs.as_chunks::<2>();
-    let (mut wanted, mut life) = (None, Life::Unsaid);
-    let mut at = 2 + words;
-    while let Some(&word) = c.args.get(at) {
-        at += 1;
-        if is(word, "nx") && wanted != Some(true) {
-            wanted = Some(false);
-        } else if is(word, "xx") && wanted != Some(false) {
-            wanted = Some(true);
-        } else if is(word, "keepttl") {
-            life.replace(Life::Keep)?;
-        } else {
-            at = life.take(c.args, at - 1)?.ok_or(Error::Syntax)?;
-        }
+    let (mut options, mut at) = (Setting::default(), 2 + words);
+    while at < c.args.len() {
+        at = options.take(c.args, at)?.ok_or(Error::Syntax)?;
     }
-    let expiry = life.expiry(c.db.now(), "msetex")?;
-    let does = wanted.is_none_or(|there| pairs.iter().all(|[key, _]| c.db.kind(key).is_some() == there));
+    let expiry = options.life.expiry(c.db.now(), "msetex")?;
+    let does = pairs.iter().all(|[key, _]| options.condition.holds(|| c.db.kind(key).is_some()));
     if does {
         for [key, value] in pairs {
             put(c, key, value, expiry);

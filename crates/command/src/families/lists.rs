@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Nothing};
 use crate::execute::Context;
-use crate::spec::{self, Find, Flags as F, Group, KeyFlags as K, KeySpec, Place, Spec};
+use crate::spec::{self, Flags as F, Group, KeyFlags as K, KeySpec, Place, Spec};
 use crate::words::{at_least, block_seconds, integer, is};
 use base::database::{Direction, EventClass};
 
@@ -29,8 +29,7 @@ const KEYS_BEFORE_TIMEOUT: &[KeySpec] = &[spec::at(1, -2, 1, &[K::RW, K::ACCESS,
 
 /// As many keys as the word at `index` says.
 const fn counted(index: usize) -> KeySpec {
-    let find = Find::Count { count: 0, first: 1, step: 1 };
-    KeySpec { find, ..spec::at(index, 0, 1, &[K::RW, K::ACCESS, K::DELETE]) }
+    spec::counted(index, 1, &[K::RW, K::ACCESS, K::DELETE])
 }
 
 /// The family's part of the table.

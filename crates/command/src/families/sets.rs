@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::execute::{Context, check_length};
 use crate::families::picks::{Ask, Picks};
 use crate::families::scans::{ElementScan, reply_page};
-use crate::spec::{self, Find, Flags as F, Group, KeyFlags as K, KeySpec, Place, Spec};
+use crate::spec::{self, Flags as F, Group, KeyFlags as K, KeySpec, Place, Spec};
 use crate::words::{at_least, is};
 use base::database::{Database, EventClass, Set, WrongType};
 use std::collections::BTreeSet;
@@ -92,10 +92,7 @@ pub(crate) const SPECS: &[Spec] = &[
         .does(|c| combine(c, intersection)),
     set(555, "sintercard", -3)
         .flags(&[F::READONLY, F::MOVABLEKEYS])
-        .keys_at(&[KeySpec {
-            find: Find::Count { count: 0, first: 1, step: 1 },
-            ..spec::at(1, 0, 1, &[K::RO, K::ACCESS])
-        }])
+        .keys_at(&[spec::counted(1, 1, &[K::RO, K::ACCESS])])
         .docs(
             "7.0.0",
             "O(N*M) for N members in the smallest of M sets",

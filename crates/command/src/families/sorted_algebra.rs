@@ -4,18 +4,14 @@ use crate::error::Error;
 use crate::execute::Context;
 use crate::families::sorted_ranges::store;
 use crate::families::sorted_sets::{Scored, one_zero, reply_member, reply_members, sorted_set};
-use crate::spec::{self, Begin, Find, Flags as F, KeyFlags as K, KeySpec, Spec};
+use crate::spec::{self, Flags as F, KeyFlags as K, KeySpec, Spec};
 use crate::words::{float, integer, is};
 use base::database::{Database, Direction, Kind, Set, SortedSet};
 use std::collections::BTreeMap;
 
 /// As many keys as the word `index` says, behind it.
 const fn counted(index: usize) -> KeySpec {
-    KeySpec {
-        flags: K::RO.with(K::ACCESS),
-        begin: Begin::Index(index),
-        find: Find::Count { count: 0, first: 1, step: 1 },
-    }
+    spec::counted(index, 1, &[K::RO, K::ACCESS])
 }
 
 const READ: &[KeySpec] = &[counted(1)];

@@ -5,7 +5,7 @@
 use crate::error::{Error, Nothing};
 use crate::execute::Context;
 use crate::families::sorted_sets::{Scored, reply_member, reply_members, sorted_set};
-use crate::spec::{self, Begin, Find, Flags as F, KeyFlags as K, KeySpec, Spec};
+use crate::spec::{self, Flags as F, KeyFlags as K, KeySpec, Spec};
 use crate::words::{block_seconds, integer, is};
 use base::database::{Direction, EventClass};
 use resp::Protocol;
@@ -19,11 +19,7 @@ const fn blocking(id: u16, name: &'static str) -> Spec {
 
 /// As many keys as the word `index` says, behind it.
 const fn counted(index: usize) -> KeySpec {
-    KeySpec {
-        flags: K::RW.with(K::ACCESS).with(K::DELETE),
-        begin: Begin::Index(index),
-        find: Find::Count { count: 0, first: 1, step: 1 },
-    }
+    spec::counted(index, 1, &[K::RW, K::ACCESS, K::DELETE])
 }
 
 const MANY: &str = "O(K)+O(M*log(N)) for K keys and M members out of N";

@@ -115,17 +115,54 @@ fn get(c: &mut Context<'_>) -> Result<(), Error> {
 }
 
 /// When SET does anything.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Condition {
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Condition {
+    #[default]
     Always,
     Absent,
     Present,
 }
 
+impl Condition {
+    /// Whether it holds of a key; only a condition looks whether that is there.
+    pub(super) fn holds(self, is_there: impl FnOnce() -> bool) -> bool {
+        match self {
+            Condition::Always => true,
+            Condition::Absent => !is_there(),
+            Condition::Present => is_there(),
+        }
+    }
+}
+
+/// The options of setting a key: when, and for how long.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Setting<'a> {
+    pub(super) condition: Condition,
+    pub(super) life: Life<'a>,
+}
+
+impl<'a> Setting<'a> {
+    /// Takes the option at `at`, if it is one of these, and answers where the next is.
+    pub(super) fn take(&mut self, args: &[&'a [u8]], at: usize) -> Result<Option<usize>, Error> {
+        let word = args[at];
+        if is(word, "nx") && self.condition != Condition::Present {
+            self.condition = Condition::Absent;
+        } else if is(word, "xx") && self.condition != Condition::Absent {
+            self.condition = Condition::Present;
+        } else if is(word, "keepttl") {
+            self.life.replace(Life::Keep)?;
+        } else {
+            return self.life.take(args, at);
+        }
+        Ok(Some(at + 1))
+    }
+}
+
 /// The time to live that options ask for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Life<'a> {
     /// Nothing was said.
+    #[default]
     Unsaid,
     /// KEEPTTL, of SET.
     Keep,
@@ -139,7 +176,7 @@ pub(super) enum Life<'a> {
 
 impl<'a> Life<'a> {
     /// Takes the option at `at`, if it is about time, and answers where the next is.
-    pub(super) fn take(&mut self, args: &[&'a [u8]], at: usize) -> Result<Option<usize>, Error> {
+    fn take(&mut self, args: &[&'a [u8]], at: usize) -> Result<Option<usize>, Error> {
         let word = args[at];
         let make: fn(&'a [u8]) -> Life<'a> = if is(word, "ex") {
             |value| Life::For(Unit::Seconds, value)
@@ -158,7 +195,7 @@ impl<'a> Life<'a> {
     }
 
     /// One option may be repeated, and the last counts; two kinds contradict each other.
-    pub(super) fn replace(&mut self, by: Self) -> Result<(), Error> {
+    fn replace(&mut self, by: Self) -> Result<(), Error> {
         let same = match (&*self, &by) {
             (Life::Unsaid, _) => true,
             (Life::For(a, _), Life::For(b, _)) | (Life::Until(a, _), Life::Until(b, _)) => a == b,
@@ -197,36 +234,25 @@ fn set(c: &mut Context<'_>) -> Result<(), Error> {
         c.reply.ok();
         return Ok(());
     }
-    let mut condition = Condition::Always;
-    let mut life = Life::Unsaid;
+    let mut options = Setting::default();
     let mut get = false;
     let mut at = 3;
     while let Some(&word) = c.args.get(at) {
-        at += 1;
-        if is(word, "nx") && condition != Condition::Present {
-            condition = Condition::Absent;
-        } else if is(word, "xx") && condition != Condition::Absent {
-            condition = Condition::Present;
-        } else if is(word, "get") {
+        if is(word, "get") {
             get = true;
-        } else if is(word, "keepttl") {
-            life.replace(Life::Keep)?;
+            at += 1;
         } else {
-            at = life.take(c.args, at - 1)?.ok_or(Error::Syntax)?;
+            at = options.take(c.args, at)?.ok_or(Error::Syntax)?;
         }
     }
+    let Setting { condition, life } = options;
     let expiry = life.expiry(c.db.now(), "set")?;
-    let there = if get {
+    let does = if get {
         let value = c.db.string(key)?;
         c.reply.bulk_or_null(value);
-        value.is_some()
+        condition.holds(|| value.is_some())
     } else {
-        condition != Condition::Always && c.db.kind(key).is_some()
-    };
-    let does = match condition {
-        Condition::Always => true,
-        Condition::Absent => !there,
-        Condition::Present => there,
+        condition.holds(|| c.db.kind(key).is_some())
     };
     if does {
         put(c, key, value, expiry);

@@ -15,6 +15,8 @@ use resp::request::BULK_BYTES_MAX;
 pub mod encodings;
 /// What the copies on a node may hold.
 pub mod memory;
+/// Parameters that are the whole cluster's.
+mod shared;
 
 /// What was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -380,7 +382,7 @@ fn parse_set(arguments: &[&[u8]], config: &Config, meta: &Meta) -> Result<Vec<Co
     let mut changes = Vec::new();
     for [name, value] in pairs {
         let text = std::str::from_utf8(value).map_err(|_| "argument must be a text in UTF-8".to_string());
-        if let Some((key, read)) = shared(name, text) {
+        if let Some((key, read)) = parse_shared(name, text) {
             match read {
                 _ if seen.contains(&key) => return Err(failed(key, "duplicate parameter")),
                 Ok(value) => changes.push(ConfigChange::Shared { key, value }),
@@ -413,12 +415,9 @@ fn parse_set(arguments: &[&[u8]], config: &Config, meta: &Meta) -> Result<Vec<Co
 }
 
 /// The name under which meta keeps a setting, and the value as it is kept, or what is wrong with it.
-fn shared(name: &[u8], text: Result<&str, String>) -> Option<(&'static str, Result<String, String>)> {
-    if let Some(limit) = encodings::find(name) {
-        return Some((limit.key, text.and_then(|text| limit.parse(text))));
-    }
-    let limit = memory::find(name)?;
-    Some((limit.key, text.and_then(|text| limit.parse(text))))
+fn parse_shared(name: &[u8], text: Result<&str, String>) -> Option<(&'static str, Result<String, String>)> {
+    shared::parse(&encodings::PARAMETERS, name, &text)
+        .or_else(|| shared::parse(&memory::PARAMETERS, name, &text))
 }
 
 fn failed(name: &str, why: &str) -> String {
@@ -431,8 +430,9 @@ pub fn get<A: AsRef<[u8]>>(patterns: &[A], config: &Config, meta: &Meta) -> Vec<
     let wanted = |name: &str| patterns.iter().any(|pattern| command::glob::matches(pattern, name.as_bytes()));
     let found = PARAMETERS.iter().filter(|parameter| wanted(parameter.name));
     let found = found.map(|parameter| (parameter.name, (parameter.value)(config, meta)));
-    let shared = encodings::show(meta).into_iter().chain(memory::show(meta));
-    let mut found: Vec<_> = found.chain(shared.filter(|(name, _)| wanted(name))).collect();
+    let encodings = shared::show(&encodings::PARAMETERS, meta);
+    let of_cluster = encodings.into_iter().chain(shared::show(&memory::PARAMETERS, meta));
+    let mut found: Vec<_> = found.chain(of_cluster.filter(|(name, _)| wanted(name))).collect();
     found.sort_unstable();
     found
 }

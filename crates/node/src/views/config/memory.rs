@@ -1,45 +1,42 @@
 //! `maxmemory` and what belongs to it: the whole cluster's, since all leaders must hold to the same.
 
+use super::shared::{self, Shared};
 use super::{integer, size};
 use crate::memory::{Choice, Limits, Policy};
 use crate::meta::Meta;
 
-/// One parameter.
-pub(super) struct Parameter {
-    /// Under which it is kept.
-    pub key: &'static str,
-    read: fn(&str) -> Result<String, String>,
-    show: fn(&Limits) -> String,
-    set: fn(&mut Limits, &str),
-}
-
-static PARAMETERS: [Parameter; 6] = [
-    Parameter {
+pub(super) static PARAMETERS: [Shared<Limits>; 6] = [
+    Shared {
         key: "lfu-decay-time",
+        old: "",
         read: |value| integer(value, 0, INT_MAX).map(|minutes| minutes.to_string()),
         show: |limits| limits.counting.decay_minutes.to_string(),
         set: |limits, value| limits.counting.decay_minutes = number(value),
     },
-    Parameter {
+    Shared {
         key: "lfu-log-factor",
+        old: "",
         read: |value| integer(value, 0, INT_MAX).map(|factor| factor.to_string()),
         show: |limits| limits.counting.log_factor.to_string(),
         set: |limits, value| limits.counting.log_factor = number(value),
     },
-    Parameter {
+    Shared {
         key: "maxmemory",
+        old: "",
         read: |value| Ok(size(value).ok_or("argument must be a memory value")?.to_string()),
         show: |limits| limits.bytes.to_string(),
         set: |limits, value| limits.bytes = value.parse().unwrap_or(0),
     },
-    Parameter {
+    Shared {
         key: "maxmemory-eviction-tenacity",
+        old: "",
         read: |value| integer(value, 0, 100).map(|tenacity| tenacity.to_string()),
         show: |limits| limits.tenacity.to_string(),
         set: |limits, value| limits.tenacity = number(value),
     },
-    Parameter {
+    Shared {
         key: "maxmemory-policy",
+        old: "",
         read: |value| {
             let names = Policy::ALL.map(|policy| policy.name).join(", ");
             let known = Policy::of_name(value)
@@ -49,8 +46,9 @@ static PARAMETERS: [Parameter; 6] = [
         show: |limits| limits.policy.name.to_string(),
         set: |limits, value| limits.policy = Policy::of_name(value).unwrap_or(Policy::NO_EVICTION),
     },
-    Parameter {
+    Shared {
         key: "maxmemory-samples",
+        old: "",
         read: |value| integer(value, 1, SAMPLES_MAX).map(|samples| samples.to_string()),
         show: |limits| limits.samples.to_string(),
         set: |limits, value| limits.samples = number(value),
@@ -67,32 +65,9 @@ fn number(value: &str) -> u32 {
     value.parse().unwrap_or(0)
 }
 
-impl Parameter {
-    /// Reads a new value, as it is kept, or says what is wrong with it.
-    pub fn parse(&self, value: &str) -> Result<String, String> {
-        (self.read)(value)
-    }
-}
-
-/// Finds one by its name.
-pub(super) fn find(name: &[u8]) -> Option<&'static Parameter> {
-    PARAMETERS.iter().find(|known| name.eq_ignore_ascii_case(known.key.as_bytes()))
-}
-
-/// All names, with the values that hold.
-pub(super) fn show(meta: &Meta) -> Vec<(&'static str, String)> {
-    let limits = of(meta);
-    PARAMETERS.iter().map(|known| (known.key, (known.show)(&limits))).collect()
-}
-
 /// The limits that the cluster's settings make.
 pub fn of(meta: &Meta) -> Limits {
-    let mut limits = Limits::default();
-    for known in &PARAMETERS {
-        if let Some(value) = meta.setting(known.key) {
-            (known.set)(&mut limits, value);
-        }
-    }
+    let mut limits = shared::of(&PARAMETERS, meta);
     limits.counting.on = limits.policy.choice == Some(Choice::LeastFrequent);
     limits
 }

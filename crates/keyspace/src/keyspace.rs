@@ -10,6 +10,7 @@ use crate::position::Placement;
 use crate::rdb::Value;
 use crate::record::{About, REVISION_MAX, Record};
 use crate::snapshot::Snapshot;
+use crate::tentative::Tentative;
 use crate::types::hashes::HashValue;
 use crate::types::{Collection, Dues, digest_bytes};
 use crate::usage::Usage;
@@ -17,6 +18,7 @@ use crate::view::View;
 use base::database::{EventClass, EventClasses, Kind};
 use base::{DatabaseId, UnixMillis};
 use siphasher::sip::SipHasher13;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::Hasher;
 
@@ -32,17 +34,21 @@ pub struct Keyspace {
     /// In order of id.
     pub(crate) stores: Vec<Store>,
     revision: u64,
-    snapshot: Option<Snapshot>,
-    graveyard: Graveyard,
+    pub(crate) snapshot: Option<Snapshot>,
+    /// A snapshot was given up because it can't hold what has happened since it was begun.
+    pub(crate) snapshot_spoiled: bool,
+    /// What happens at the moment may be taken back.
+    pub(crate) tentative: Option<Box<Tentative>>,
+    pub(crate) graveyard: Graveyard,
     /// How accesses are noted.
     pub(crate) usage: Usage,
     /// Keys evicted since this was last asked.
     pub(crate) evicted: u64,
-    listening: EventClasses,
+    pub(crate) listening: EventClasses,
     /// How encodings are called; not part of the state.
     pub(crate) encodings: Encodings,
-    events: Vec<Event>,
-    changed: ChangedKeys,
+    pub(crate) events: Vec<Event>,
+    pub(crate) changed: ChangedKeys,
     /// Lists that come in pieces, until all are here.
     arriving: BTreeMap<(DatabaseId, Box<[u8]>), Pieces>,
 }
@@ -58,7 +64,7 @@ pub struct Event {
     /// Its class.
     pub class: EventClass,
     /// Its name.
-    pub event: &'static str,
+    pub event: Cow<'static, str>,
     /// Of which key.
     pub key: Box<[u8]>,
 }
@@ -82,6 +88,8 @@ impl Keyspace {
             stores: Vec::new(),
             revision: 0,
             snapshot: None,
+            snapshot_spoiled: false,
+            tentative: None,
             graveyard: Graveyard::default(),
             listening: EventClasses::default(),
             encodings: Encodings::default(),
@@ -218,6 +226,7 @@ impl Keyspace {
         key: &[u8],
     ) {
         if self.listening.has(class) {
+            let event = Cow::Borrowed(event);
             self.events.push(Event { database, class, event, key: Box::from(key) });
         }
     }
@@ -475,6 +484,9 @@ impl Keyspace {
 
     /// Deletes all keys of a database. A running snapshot takes over what it hasn't seen, as a whole.
     pub(crate) fn clear(&mut self, store: usize) {
+        if self.tentative.is_some() {
+            return self.set_aside(store);
+        }
         self.changed.note_all();
         let store = &mut self.stores[store];
         let table = std::mem::take(&mut store.table);

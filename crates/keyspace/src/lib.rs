@@ -56,6 +56,8 @@ mod slot;
 mod snapshot;
 /// The entries of one database, in order.
 mod table;
+/// Changes that may be taken back.
+mod tentative;
 /// The persistent tree under all collections.
 mod tree;
 
@@ -64,6 +66,7 @@ pub use crate::chunk::BadChunk;
 pub use crate::encodings::{Compact, Encodings};
 pub use crate::gather::{Found, Gatherer};
 pub use crate::keyspace::{Event, Keyspace};
+pub use crate::tentative::Before;
 pub use crate::view::View;
 
 #[cfg(test)]

@@ -406,6 +406,33 @@ impl Change<'_> {
         was_live
     }
 
+    /// Puts back what `key` held before a change that doesn't count, with the revision of that time. Nobody is told: nobody has
+    /// seen the change.
+    pub(crate) fn put_back(
+        &mut self,
+        position: Position,
+        key: &[u8],
+        before: Option<(Record, Option<Collection>)>,
+    ) {
+        if let Some(Entry { record, .. }) = self.store.table.remove(position, key) {
+            self.store.memory_bytes -= record.cost();
+            self.store.unindex(&record, position);
+            self.retire(position, record);
+        }
+        let Some((record, collection)) = before else { return };
+        let record = match collection {
+            None => record,
+            Some(collection) => {
+                let dues = collection.dues();
+                record.with_value(&Record::reference_value(self.store.keep_collection(collection), dues))
+            }
+        };
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.restored(self.store.id, position, &record);
+        }
+        self.store.insert_new(position, record);
+    }
+
     /// Writes `part` into the string of `key`, which is there and has not expired. Answers its new length.
     pub(crate) fn splice(&mut self, position: Position, key: &[u8], offset: usize, part: &[u8]) -> usize {
         let entry = self.store.table.get(position, key).expect("the caller has seen the key");

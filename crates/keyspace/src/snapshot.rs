@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::table::Table;
 use crate::types::Collection;
 use base::DatabaseId;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Values up to this length are written whole.
 pub(crate) const WHOLE_BYTES_MAX: usize = 64 << 10;
@@ -33,6 +33,9 @@ pub(crate) struct Snapshot {
     kept_bytes: u64,
     /// Long values in the tables that the walk has reached, and how much of each is written.
     long: BTreeMap<(DatabaseId, Position, Box<[u8]>), Cursor>,
+    /// Records that came back as they were before the snapshot. What it has to say of their keys it was handed when they
+    /// changed, or it says nothing of them.
+    restored: BTreeSet<(DatabaseId, Position, Box<[u8]>)>,
 }
 
 /// A record that was handed over, with its collection.
@@ -61,6 +64,7 @@ impl Snapshot {
             kept: VecDeque::new(),
             kept_bytes: 0,
             long: BTreeMap::new(),
+            restored: BTreeSet::new(),
         }
     }
 
@@ -78,8 +82,22 @@ impl Snapshot {
     #[inline]
     pub(crate) fn is_owed(&self, database: DatabaseId, position: Position, record: &Record) -> bool {
         record.revision() <= self.revision
+            && !self.is_restored(database, position, record)
             && (self.next.is_some_and(|next| (database, position) >= next)
                 || (!self.long.is_empty() && self.long.contains_key(&long_key(database, position, record))))
+    }
+
+    /// A record takes the place again that it had before it was changed by what doesn't count. What was there meanwhile was
+    /// handed over, if it is owed.
+    pub(crate) fn restored(&mut self, database: DatabaseId, position: Position, record: &Record) {
+        if record.revision() <= self.revision {
+            self.restored.insert(long_key(database, position, record));
+        }
+    }
+
+    #[inline]
+    fn is_restored(&self, database: DatabaseId, position: Position, record: &Record) -> bool {
+        !self.restored.is_empty() && self.restored.contains(&long_key(database, position, record))
     }
 
     /// Takes a record that is owed and has left its table, or been changed there, with its collection as it was.
@@ -179,7 +197,8 @@ impl Snapshot {
                 return true;
             }
             last = Some(entry.position);
-            if entry.record.revision() > self.revision {
+            let is_later = entry.record.revision() > self.revision;
+            if is_later || self.is_restored(database, entry.position, &entry.record) {
                 continue;
             }
             let collection = table.collection(&entry.record);

@@ -328,6 +328,12 @@ pub struct Bugs {
     pub offers_run_twice: bool,
     /// EXEC takes effect even if a watched key has changed.
     pub exec_ignores_watch: bool,
+    /// What an aborted transaction over several shards has done stays.
+    pub aborted_stays: bool,
+    /// Plain commands see and change what transactions over several shards hold.
+    pub plain_commands_ignore_locks: bool,
+    /// Those of the protocol for several shards.
+    pub twophase: twophase::bugs::Bugs,
 }
 
 impl Default for Config {

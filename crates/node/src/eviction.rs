@@ -202,7 +202,10 @@ impl<'a> Search<'a> {
 
     fn is_free(&self, taken: &Taken, copy: usize, database: DatabaseId, key: &[u8]) -> bool {
         let chosen = taken.0.get(&(copy, database)).is_some_and(|keys| keys.contains(key));
-        !chosen && self.replica(copy).is_some_and(|replica| !replica.room.is_condemned(database, key))
+        let is_free = |replica: &Replica| {
+            !replica.room.is_condemned(database, key) && replica.may_let_go(database, key)
+        };
+        !chosen && self.replica(copy).is_some_and(is_free)
     }
 
     /// The key that expires next, by `until` if that is given.

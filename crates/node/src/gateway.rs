@@ -12,7 +12,9 @@ use crate::memory::Memory;
 use crate::node::{Copy, Node};
 use crate::op::{Invocation, Op, Words, encode_invocation, encode_op};
 use crate::replica::Replica;
+use crate::routes::Route;
 use crate::scatter::Job;
+use crate::split::Split;
 use crate::transactions::is_immediate;
 use base::{DatabaseId, GroupId, Time};
 use bytes::Bytes;
@@ -26,42 +28,6 @@ pub const WRITE_BYTES_MAX: usize = 32 << 20;
 
 /// What a client may send while its next command waits for an earlier one, before reading from it pauses.
 const HELD_BYTES_MAX: usize = 1 << 20;
-
-impl RouteError {
-    /// The error for a client; `what` became of its command.
-    pub(crate) fn says(&self, what: &str) -> String {
-        match self {
-            RouteError::CrossShard { first, second } => format!(
-                "ERR {what}: its keys lie on {first} and {second}, and commands over several shards come with two-phase \
-                 commit. Keys with the same {{tag}} share a shard"
-            ),
-            RouteError::Pattern { pattern, group } => format!(
-                "ERR {what}: the keys that '{pattern}' stands for may lie on other shards than {group}, and commands over \
-                 several shards come with two-phase commit. Patterns that begin with the {{tag}} of the sorted key stay on \
-                 its shard"
-            ),
-        }
-    }
-}
-
-/// Why a command can't be sent to one shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RouteError {
-    /// Its keys lie on two shards.
-    CrossShard {
-        /// The shard of the first key.
-        first: GroupId,
-        /// Another key's.
-        second: GroupId,
-    },
-    /// It reads keys by a pattern that may stand for keys on other shards.
-    Pattern {
-        /// The pattern.
-        pattern: Box<str>,
-        /// The shard of the keys that it names.
-        group: GroupId,
-    },
-}
 
 impl Node {
     pub(crate) fn connected(&mut self, id: ClientId, address: String, loopback: bool) {
@@ -298,7 +264,10 @@ impl Node {
         let gathers = client.transaction.is_gathering() && !is_immediate(spec);
         if !gathers
             && client.pending() > 0
-            && (strict || spec.place == Place::Cluster || self.waits_for_earlier(spec))
+            && (strict
+                || spec.place == Place::Cluster
+                || self.waits_for_earlier(spec)
+                || self.spans_shards(spec, words))
         {
             if let Some(client) = self.hub.clients.get(slot) {
                 client.held = true;
@@ -383,42 +352,10 @@ impl Node {
         self.hub.clients.answer_now(slot, |out| Writer::new(out, resp::Protocol::Resp2).error(error));
     }
 
-    /// The group that has all keys of a command: the one place that decides it. Until transactions over shards exist,
-    /// a command over two of them is refused.
-    #[inline]
-    pub(crate) fn route(&self, spec: &Spec, words: &[&[u8]]) -> Result<GroupId, RouteError> {
-        let mut found = None;
-        for key in spec.keys(words) {
-            let group = self.view.slots.group_of_key(key);
-            match found {
-                None => found = Some(group),
-                Some(first) if first != group => return Err(RouteError::CrossShard { first, second: group }),
-                Some(_) => {}
-            }
-        }
-        let group = found.unwrap_or(GroupId(1));
-        for pattern in spec.key_patterns(words) {
-            if self.group_of_pattern(pattern) != Some(group) {
-                let pattern = String::from_utf8_lossy(pattern).into();
-                return Err(RouteError::Pattern { pattern, group });
-            }
-        }
-        Ok(group)
-    }
-
-    /// The group that has all keys that a pattern with a `*` can stand for, if one is sure to: by a tag before the `*`, or because
-    /// there is no other.
-    fn group_of_pattern(&self, pattern: &[u8]) -> Option<GroupId> {
-        if let [group] = self.view.shards[..] {
-            return Some(group);
-        }
-        let fixed = pattern.split(|byte| *byte == b'*').next()?;
-        (base::slot::hash_tag(fixed).len() < fixed.len()).then(|| self.view.slots.group_of_key(fixed))
-    }
-
     fn keyed(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {
         let group = match self.route(spec, words) {
-            Ok(group) => group,
+            Ok(Route::One(group)) => group,
+            Ok(Route::Several(split)) => return self.keyed_over_shards(slot, spec, words, &split),
             Err(error) => return self.refuse(slot, error.says(&format!("'{}' was not executed", spec.name))),
         };
         let Some(invocation) = self.invocation(slot, spec, words) else { return };
@@ -428,7 +365,8 @@ impl Node {
         if spec.is_write() {
             self.submit_write(slot, group, &Op::Command(invocation));
             if self.hub.tracks {
-                self.note_write(slot, group, spec, words);
+                let heard = self.hears_changes(group);
+                self.note_write(slot, heard, spec, words);
             }
         } else if self.tracking.is_empty() || !self.note_read(slot, spec, words) {
             self.submit_read(slot, group, &invocation);
@@ -438,6 +376,21 @@ impl Node {
             if !self.hears_changes(group) {
                 self.invalidate_read(slot, spec, words);
             }
+        }
+    }
+
+    fn keyed_over_shards(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]], split: &Split<'_>) {
+        let Some(invocation) = self.invocation(slot, spec, words) else { return };
+        let keeps = !self.tracking.is_empty() && !spec.is_write() && self.note_read(slot, spec, words);
+        self.command_over_shards(slot, &invocation, split);
+        let heard = split.parts.keys().all(|group| self.hears_changes(*group));
+        if keeps {
+            self.hub.clients.keep_answer(slot);
+            if !heard {
+                self.invalidate_read(slot, spec, words);
+            }
+        } else if self.hub.tracks && spec.is_write() {
+            self.note_write(slot, heard, spec, words);
         }
     }
 
@@ -511,6 +464,10 @@ impl Node {
                 self.hub.tell(group, waiter, Verdict::Done(Bytes::from_static(NOTHING)));
             } else if self.hub.memory.is_limited() && !replica.has_room(&mut self.hub, op) {
                 self.hub.tell(group, waiter, Verdict::Refused(Memory::full_error()));
+            } else if replica.holds_up(op) {
+                let mut bytes = Vec::new();
+                encode_op(&mut bytes, op);
+                replica.park(&mut self.hub, waiter, Work::Write(bytes.into()));
             } else {
                 replica.write(&mut self.hub, waiter, op);
             }
@@ -526,6 +483,7 @@ impl Node {
         let hub = &mut self.hub;
         if !ordered
             && let Some(replica) = leader(&mut self.replicas, &self.lanes, group)
+            && !replica.hides(invocation)
             && let Some(time) = replica.read_time(hub)
         {
             let seed = if invocation.spec.is_write() { 0 } else { hub.rng.next_u64() };
@@ -580,7 +538,8 @@ impl Node {
             Waiter::Blocked(id) => self.blocked.tried_at(id).unwrap_or(self.hub.now),
             Waiter::Scatter { job, .. } => self.jobs.get(&job).map_or(self.hub.now, Job::since),
             Waiter::Export { job, .. } => self.exports.get(&job).map_or(self.hub.now, Export::since),
-            Waiter::Join(_) | Waiter::Remote { .. } | Waiter::Nobody => self.hub.now,
+            Waiter::Commit(id) => self.commits.since(id).unwrap_or(self.hub.now),
+            Waiter::Join(_) | Waiter::Remote { .. } | Waiter::Participant(_) | Waiter::Nobody => self.hub.now,
         }
     }
 
@@ -617,11 +576,11 @@ impl Node {
             Waiter::Meta(ticket) => self.meta_decided(ticket, reply),
             Waiter::Blocked(id) => self.blocked_tried(id, reply),
             Waiter::Export { job, group } => self.export_bounded(job, group, reply),
-            Waiter::Watch(ticket) => self.watch_seen(ticket, reply),
-            Waiter::Exec(ticket) => self.executed(ticket, reply),
-            Waiter::Remote { .. } | Waiter::Nobody => {}
+            Waiter::Watch(ticket) => self.watch_seen(ticket, group, reply),
+            Waiter::Exec(ticket) => self.executed(ticket, group, reply),
+            Waiter::Commit(id) => self.only_part_done(id, reply),
+            Waiter::Remote { .. } | Waiter::Participant(_) | Waiter::Nobody => {}
         }
-        let _ = group;
     }
 }
 

@@ -141,6 +141,7 @@ impl Node {
             replica.tend_cache(&self.hub.config);
             replica.time_out(&mut self.hub);
             replica.tend_waitlist(&mut self.hub);
+            replica.tend_locks(&mut self.hub);
             if stopping {
                 replica.hand_over(&mut self.hub);
             } else if let Some(wanted) = wanted {
@@ -149,6 +150,7 @@ impl Node {
             }
         }
         self.tend_lanes();
+        self.greet_shards();
         self.tend_tracking();
         self.tend_blocked();
         self.tend_pause();

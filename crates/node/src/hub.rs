@@ -45,6 +45,10 @@ pub enum Waiter {
     },
     /// A client whose transaction is carried out.
     Exec(Ticket),
+    /// Parts of one or several shards that are to take effect together: whose, is known under this number.
+    Commit(u64),
+    /// The group's participant, which has proposed it under this number.
+    Participant(u64),
     /// A request that this node, as a gateway, has sent to itself as a leader, or that came from another gateway.
     Remote {
         /// The gateway's session; its node gets the answer.
@@ -89,6 +93,25 @@ pub enum Verdict {
     Gap,
     /// Perhaps done.
     Unknown,
+}
+
+/// Something said about transactions over several shards, and to whom.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// To whoever leads a shard.
+    Request {
+        /// The shard.
+        to: GroupId,
+        /// What is asked.
+        request: twophase::Request,
+    },
+    /// To who asked.
+    Reply {
+        /// Who asked.
+        to: twophase::Party,
+        /// The answer.
+        reply: twophase::Reply,
+    },
 }
 
 /// The link to another member.
@@ -214,6 +237,8 @@ pub struct Hub {
     pub slow: Vec<(Ticket, Bytes)>,
     /// Blocking commands of this node's clients that a leader on this node offers to.
     pub offers: Vec<u64>,
+    /// What was said about transactions over several shards, and not delivered yet.
+    pub said: VecDeque<Said>,
     /// What is counted.
     pub counters: Counters,
     /// Whether the node's clock differs too much from the others'.
@@ -251,6 +276,7 @@ impl Hub {
             slow: Vec::new(),
             writers: BTreeMap::new(),
             offers: Vec::new(),
+            said: VecDeque::new(),
             counters: Counters::default(),
             clock_off: false,
             config,

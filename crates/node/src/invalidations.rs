@@ -81,15 +81,15 @@ impl Node {
         true
     }
 
-    /// A client has asked to write these keys, and may keep what it has written. If nothing is heard of their group, it may not, where it
+    /// A client has asked to write these keys, and may keep what it has written. If nothing is heard of their groups, it may not, where it
     /// would have heard of every key.
-    pub(crate) fn note_write(&mut self, slot: u32, group: GroupId, spec: &Spec, words: &[&[u8]]) {
+    pub(crate) fn note_write(&mut self, slot: u32, heard: bool, spec: &Spec, words: &[&[u8]]) {
         let Some(client) = self.hub.clients.get(slot) else { return };
         let id = client.id;
         let Some(tracker) = self.tracking.of(id) else { return };
         let broadcast = tracker.broadcast;
         self.hub.clients.keep_answer(slot);
-        if broadcast && !self.hears_changes(group) {
+        if broadcast && !heard {
             self.invalidate_read(slot, spec, words);
         }
     }

@@ -9,6 +9,7 @@
 //! read behind it that has been answered: such a read isn't sent again but refused with TRYAGAIN.
 
 use crate::hub::{Hub, Verdict, Waiter, Work};
+use crate::replica::locks::LOCKED;
 use crate::wire::{Ask, Request};
 use base::{Duration, GroupId, NodeId, Time};
 use bytes::Bytes;
@@ -16,6 +17,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// After a refusal the lane waits this long for news of a leader before it asks again.
 const PAUSE: Duration = Duration::from_millis(15);
+/// What met a lock that is held for long is asked again after this.
+const LOCK_PAUSE: Duration = Duration::from_millis(40);
 /// What is unanswered for this long is sent again: it may have been lost.
 const REPEAT: Duration = Duration::from_millis(700);
 
@@ -28,8 +31,17 @@ pub struct Lane {
     waiting: VecDeque<Waiting>,
     /// How many at the front were sent to `target`.
     sent: usize,
+    /// What met a lock that is held for long, and when it is asked again.
+    again: VecDeque<(Time, Again)>,
     target: Option<NodeId>,
     not_before: Time,
+}
+
+#[derive(Debug)]
+struct Again {
+    waiter: Waiter,
+    work: Work,
+    since: Time,
 }
 
 #[derive(Debug)]
@@ -53,14 +65,20 @@ impl Lane {
             next_sequence: 1,
             waiting: VecDeque::new(),
             sent: 0,
+            again: VecDeque::new(),
             target: None,
             not_before: Time::ZERO,
         }
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing waits to be answered. What pauses before it is asked again has its client wait, so nothing overtakes it.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether something pauses that may be asked again.
+    pub fn has_due(&self, now: Time) -> bool {
+        self.again.front().is_some_and(|(at, _)| *at <= now)
     }
 
     /// How many requests wait.
@@ -105,6 +123,7 @@ impl Lane {
     /// What is to be sent to `leader` now, in order. Requests to this node itself are returned, too: the caller gives
     /// them to its own copy.
     pub fn due(&mut self, hub: &mut Hub, leader: Option<NodeId>) -> Vec<Request> {
+        self.ask_again(hub.now);
         let Some(leader) = leader else { return Vec::new() };
         if self.waiting.is_empty() || hub.now < self.not_before {
             return Vec::new();
@@ -182,6 +201,20 @@ impl Lane {
             Verdict::Refused(_) | Verdict::Unknown if self.target != Some(from) => {
                 base::mark!("an_old_leader_refuses");
             }
+            Verdict::Refused(error) if error == LOCKED && self.may_ask_again(hub, id) => {
+                base::mark!("a_gateway_asks_again_for_a_lock");
+                let Some(Waiting { waiter, since, ask, .. }) = self.take(id) else { return };
+                let work = match ask {
+                    Ask::Write { op, .. } => Work::Write(op),
+                    Ask::Read { query, .. } => Work::Read(query),
+                };
+                if let Waiter::Client(ticket) = waiter
+                    && let Some(client) = hub.clients.of(ticket)
+                {
+                    client.held = true;
+                }
+                self.again.push_back((hub.now + LOCK_PAUSE, Again { waiter, work, since }));
+            }
             verdict => {
                 if let Some(waiting) = self.take(id) {
                     self.note_overtaken(&waiting);
@@ -190,6 +223,28 @@ impl Lane {
                     hub.tell(self.group, waiting.waiter, verdict);
                 }
             }
+        }
+    }
+
+    /// Whether a request that a lock has kept can be put at the lane's end without being overtaken by another of its client, and there is
+    /// time.
+    fn may_ask_again(&self, hub: &Hub, id: u64) -> bool {
+        let Ok(at) = self.waiting.binary_search_by_key(&id, |waiting| waiting.id) else { return false };
+        let asked = &self.waiting[at];
+        let behind = match asked.waiter {
+            Waiter::Client(ticket) => self.waiting.range(at + 1..).any(
+                |later| matches!(later.waiter, Waiter::Client(other) if other.client() == ticket.client()),
+            ),
+            _ => false,
+        };
+        !behind && hub.now.since(asked.since) + LOCK_PAUSE < hub.config.request_timeout
+    }
+
+    /// Puts at the lane's end what a lock has kept, once it has paused.
+    fn ask_again(&mut self, now: Time) {
+        while self.again.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, Again { waiter, work, since })) = self.again.pop_front() else { return };
+            self.push(waiter, work, since);
         }
     }
 
@@ -245,7 +300,9 @@ impl Lane {
 
     /// When it wants to be looked at again, if something waits.
     pub fn deadline(&self) -> Option<Time> {
-        if self.waiting.is_empty() { None } else { Some(self.not_before) }
+        let waiting = if self.waiting.is_empty() { None } else { Some(self.not_before) };
+        let again = self.again.front().map(|(at, _)| *at);
+        [waiting, again].into_iter().flatten().min()
     }
 }
 

@@ -17,6 +17,8 @@ pub mod blocking;
 pub mod broadcast;
 /// The connections, and their replies in order.
 pub mod clients;
+/// What concerns several shards, and happens on all or on none.
+mod commits;
 /// Writes to the disk, in their order, also over a full disk.
 pub mod disk;
 /// Keyspace events.
@@ -43,6 +45,8 @@ mod joining;
 pub mod lanes;
 /// From a snapshot on the disk to a group's state.
 mod load;
+/// What an operation reads or changes, as locks.
+pub mod locking;
 /// The node looks at itself.
 pub mod look;
 /// What it does: a group's state machine.
@@ -69,12 +73,16 @@ pub mod pause;
 mod peers;
 /// One copy of a group: agreement, then application, then answers.
 pub mod replica;
+/// Where a command goes.
+mod routes;
 /// Commands over all shards.
 pub mod scatter;
 /// The leader's side of forwarding.
 pub mod serve;
 /// Commands that took long.
 pub mod slowlog;
+/// Commands that their keys split.
+mod split;
 /// How a node begins.
 pub mod start;
 /// Who listens to which channels.

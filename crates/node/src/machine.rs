@@ -4,8 +4,9 @@
 //! Around the state itself (a shard's keyspace, or the meta group's records) it keeps what makes a distributed command
 //! behave as one on a single machine: the group's time, and what every gateway's session has done already.
 
+use crate::locking::KeyOf;
 use crate::meta::{Meta, MetaCommand, MetaOutcome};
-use crate::op::{BadBatch, BatchReader, Invocation, Op, Provenance, Transaction, seed_of};
+use crate::op::{BadBatch, BatchReader, Evicted, Invocation, Op, Provenance, Transaction, seed_of};
 use crate::scatter::{run_alone, run_part};
 use crate::transactions::CHANGING;
 use base::codec::{Decode, DecodeError, Decoder, Encode, Encoder};
@@ -13,15 +14,25 @@ use base::database::Database;
 use base::{Index, NodeId, Time, UnixMillis, invariant};
 use bytes::Bytes;
 use command::Error;
-use keyspace::Keyspace;
+use keyspace::{Before, Keyspace};
 use resp::Writer;
 use std::collections::{BTreeMap, VecDeque};
+use twophase::{Finding, Ledger};
+
+/// What a transaction over several shards does here.
+pub(crate) mod shard;
 
 /// How far ahead of a batch's time the group's ceiling is logged, in milliseconds. Reads never pass the ceiling, and a
 /// new leader starts at it, so a key may expire this much too early after a change of leader, and never lives again.
 pub const CEILING_AHEAD_MS: u64 = 250;
 
-const SNAPSHOT_VERSION: u8 = 1;
+const SNAPSHOT_VERSION: u8 = 2;
+
+/// The version of snapshots before there were transactions over several shards: they have no ledger.
+const SNAPSHOT_WITHOUT_LEDGER: u8 = 1;
+
+/// A snapshot waits while what it would have to say of prepared transactions takes more than this.
+const LEDGER_BYTES_MAX: u64 = 8 << 20;
 
 /// A group's state, and how far it has come.
 #[derive(Debug)]
@@ -34,6 +45,10 @@ pub struct Machine {
     pub time: UnixMillis,
     /// No read or write sees a later time than this before it is moved on by another entry.
     pub ceiling: UnixMillis,
+    /// What a shard knows of transactions over several shards.
+    pub(crate) ledger: Ledger<Before>,
+    /// Keys that such transactions have changed whose outcome was applied, while somebody waits for keys.
+    pub(crate) stirred: Vec<KeyOf>,
     sessions: BTreeMap<NodeId, Session>,
     scratch: Vec<u8>,
     /// Whether a read is answered between two operations of one entry.
@@ -76,6 +91,10 @@ pub enum Outcome<'a> {
     Gap,
     /// It didn't: the gateway has been started anew since.
     Stale,
+    /// It didn't: a transaction over several shards holds a key of it.
+    Locked,
+    /// It was about such a transaction; what is known of it then.
+    Found(Option<Finding>),
 }
 
 impl Machine {
@@ -86,6 +105,8 @@ impl Machine {
             applied: Index::ZERO,
             time: UnixMillis(0),
             ceiling: UnixMillis(0),
+            ledger: Ledger::default(),
+            stirred: Vec::new(),
             sessions: BTreeMap::new(),
             scratch: Vec::new(),
             in_entry: false,
@@ -113,7 +134,19 @@ impl Machine {
         self.ceiling = self.ceiling.max(self.time.plus(CEILING_AHEAD_MS));
         let mut place = 0;
         while let Some((provenance, op)) = batch.next()? {
+            if let Op::Transactional(operation) = op {
+                let seed = seed_of(batch.seed, place as u64);
+                let finding = self.transactional(operation, seed)?;
+                tell(self, place, provenance, Outcome::Found(finding));
+                place += 1;
+                continue;
+            }
             match self.admit(provenance) {
+                // Who leads has looked, and what it has proposed keeps this order. Should it ever not, nothing happens.
+                Admission::Run if !self.ledger.locks().is_empty() && self.is_locked(&op) => {
+                    base::mark!("a_plain_operation_met_a_lock_when_applied");
+                    tell(self, place, provenance, Outcome::Locked);
+                }
                 Admission::Run => {
                     self.scratch.clear();
                     self.run(&op, seed_of(batch.seed, place as u64));
@@ -191,7 +224,7 @@ impl Machine {
         to: &mut Vec<u8>,
     ) {
         match &mut self.state {
-            State::Shard(keyspace) => run_transaction(keyspace, transaction, now, seed, to),
+            State::Shard(keyspace) => run_transaction(keyspace, transaction, true, now, seed, to),
             State::Meta(_) | State::Blank => {}
         }
     }
@@ -302,11 +335,16 @@ impl Machine {
             }
             (State::Shard(keyspace), Op::Expire(keys)) => {
                 for (database, key) in keys {
-                    keyspace.remove_expired(*database, key, self.time);
+                    if self.ledger.allows(*database, Some(key), twophase::Mode::Exclusive) {
+                        keyspace.remove_expired(*database, key, self.time);
+                    }
                 }
             }
             (State::Shard(keyspace), Op::Evict(keys)) => {
-                for evicted in keys {
+                let free = |evicted: &&Evicted<'_>| {
+                    self.ledger.allows(evicted.database, Some(evicted.key), twophase::Mode::Exclusive)
+                };
+                for evicted in keys.iter().filter(free) {
                     keyspace.evict(evicted.database, evicted.key, evicted.revision, self.time);
                 }
             }
@@ -317,7 +355,7 @@ impl Machine {
                 let blind = Transaction { watched: Vec::new(), commands: transaction.commands.clone() };
                 #[cfg(feature = "bugs")]
                 let transaction = if self.bugs.exec_ignores_watch { &blind } else { transaction };
-                run_transaction(keyspace, transaction, self.time, seed, &mut self.scratch);
+                run_transaction(keyspace, transaction, true, self.time, seed, &mut self.scratch);
                 keyspace.hide_usage(false);
             }
             (State::Meta(meta), Op::Meta(command)) => {
@@ -330,7 +368,7 @@ impl Machine {
                 // So that a gateway can wait until its own copy of meta has come so far.
                 to.u64(self.applied.0);
             }
-            (_, Op::Tick) => {}
+            (_, Op::Tick | Op::Transactional(_)) => {}
             // An operation for the other kind of group does nothing, on every replica alike.
             (State::Shard(_), Op::Meta(_)) | (State::Meta(_) | State::Blank, _) => {}
         }
@@ -365,6 +403,7 @@ impl Machine {
                 let [first, second] = keyspace.hash_key();
                 to.u64(first);
                 to.u64(second);
+                self.ledger.encode(&mut to);
                 keyspace.begin_snapshot();
             }
             State::Blank => unreachable!("a blank copy has applied nothing and takes no snapshot"),
@@ -394,7 +433,8 @@ impl Machine {
     /// The state that begins with this first piece of a snapshot.
     pub fn from_header(header: Bytes) -> Result<Self, DecodeError> {
         let mut from = Decoder::new(header);
-        if from.u8()? != SNAPSHOT_VERSION {
+        let version = from.u8()?;
+        if version != SNAPSHOT_VERSION && version != SNAPSHOT_WITHOUT_LEDGER {
             return Err(DecodeError::Invalid("a snapshot of another version"));
         }
         let (applied, time, ceiling) = (Index(from.u64()?), UnixMillis(from.u64()?), UnixMillis(from.u64()?));
@@ -413,7 +453,11 @@ impl Machine {
             1 => State::Shard(Keyspace::new([from.u64()?, from.u64()?])),
             _ => return Err(DecodeError::Invalid("a kind of group")),
         };
-        Ok(Self { applied, time, ceiling, sessions, ..Self::new(state) })
+        let mut ledger = Ledger::default();
+        if matches!(state, State::Shard(_)) && version != SNAPSHOT_WITHOUT_LEDGER {
+            ledger = Ledger::decode(&mut from)?;
+        }
+        Ok(Self { applied, time, ceiling, sessions, ledger, ..Self::new(state) })
     }
 
     /// Adds a further piece of the snapshot.
@@ -446,6 +490,7 @@ impl Machine {
                 to.bytes(reply);
             }
         }
+        self.ledger.encode(&mut to);
         let state = match &self.state {
             State::Meta(meta) => meta.digest(),
             State::Shard(keyspace) => keyspace.digest(),
@@ -508,10 +553,12 @@ fn push_words_to_wait_with(
 }
 
 /// Carries out a transaction. Its outcome is a byte, 1 if it took effect and 0 if a watched key had changed, and then every command's
-/// reply, each behind its length (four bytes, little-endian); the gateway makes the client's reply of them.
+/// reply, each behind its length (four bytes, little-endian); the gateway makes the client's reply of them. `alone`: no other shard
+/// takes part, so a command over all shards is answered as to a client; otherwise with this shard's part, to be merged.
 fn run_transaction(
     keyspace: &mut Keyspace,
     transaction: &Transaction<'_>,
+    alone: bool,
     now: UnixMillis,
     seed: u64,
     to: &mut Vec<u8>,
@@ -530,7 +577,9 @@ fn run_transaction(
         // Another mixing than that of a batch's places, so that no two commands of one batch draw alike.
         let seed = seed.rotate_left(32) ^ seed_of(0, place as u64 + 1);
         if invocation.spec.place == command::Place::Cluster && !invocation.spec.is_write() {
-            run_alone(invocation, &keyspace.database(invocation.database, now), seed, to);
+            let database = keyspace.database(invocation.database, now);
+            let run = if alone { run_alone } else { run_part };
+            run(invocation, &database, seed, to);
         } else {
             let _ = run_command(keyspace, invocation, false, now, seed, to);
         }

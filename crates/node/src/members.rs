@@ -92,7 +92,10 @@ impl Replica {
         if preferred == self.raft.id() || !steady || !self.raft.membership().voters.contains(&preferred) {
             return;
         }
-        if self.has_caught_up(hub, preferred) && self.raft.transfer(hub.now, preferred) {
+        if self.has_caught_up(hub, preferred)
+            && self.closes_windows(hub.now)
+            && self.raft.transfer(hub.now, preferred)
+        {
             self.handed_at = hub.now;
             hub.dirty.push(self.group);
         }
@@ -114,6 +117,7 @@ impl Replica {
             .filter(|replica| hub.peers.get(&replica.node).is_some_and(|peer| peer.willing))
             .max_by_key(|replica| self.raft.progress_of(*replica).map(|progress| progress.matched()));
         match heir {
+            Some(_) if !self.closes_windows(hub.now) => true,
             Some(heir) => {
                 let begun = self.raft.transfer(hub.now, heir);
                 hub.dirty.push(self.group);

@@ -6,6 +6,7 @@ use crate::answers::Sleeper;
 use crate::api::{ClientId, Config, Effect, Input, JoinRequest, Level, Machine as MachineFacts, PeerAddress};
 use crate::blocking::Blocked;
 use crate::broadcast::Broadcasts;
+use crate::commits::Commits;
 use crate::eviction::Pool;
 use crate::export::Export;
 use crate::hub::Hub;
@@ -41,6 +42,8 @@ pub struct Node {
     /// What was last read out of meta.
     pub(crate) view: View,
     pub(crate) jobs: BTreeMap<u64, Job>,
+    /// What concerns several shards.
+    pub(crate) commits: Commits,
     /// Who listens to which channels.
     pub(crate) subscriptions: Subscriptions,
     /// Who keeps what it has read.
@@ -178,7 +181,14 @@ impl Node {
     ) -> Self {
         let identity = recovery.identity.expect("a node is started in a directory that has an identity");
         let session = SessionId { node: identity.node, start: identity.start };
+        let gateway = twophase::GatewayConfig {
+            clock_drift_permille: config.clock_drift_permille,
+            #[cfg(feature = "bugs")]
+            bugs: config.bugs.twophase,
+            ..twophase::GatewayConfig::new(session)
+        };
         let mut node = Self {
+            commits: Commits::new(gateway),
             hub: Hub::new(config, session, 0, now, wall),
             replicas: Vec::new(),
             lanes: Vec::new(),
@@ -217,6 +227,7 @@ impl Node {
         for note in recovery.notes {
             node.hub.note(Level::Warn, note.0);
         }
+        node.tell_wall();
         node.begin_loading(&identity, recovery.groups);
         node.view.addresses = peers;
         node.tell_peers();
@@ -254,6 +265,8 @@ impl Node {
         let replica = {
             let mut replica = replica;
             replica.machine.bugs = self.hub.config.bugs;
+            replica.machine.ledger.bugs = self.hub.config.bugs.twophase;
+            replica.set_bugs(self.hub.config.bugs.twophase);
             replica
         };
         self.ensure_group(group);
@@ -316,6 +329,7 @@ impl Node {
         if let Some(last) = shards.last() {
             self.ensure_group(*last);
         }
+        self.meet_shards(&shards);
         self.hub.listening = listening;
         self.hub.encodings = encodings;
         self.hub.memory.limits = memory;
@@ -457,12 +471,13 @@ impl Core for Node {
         self.measure_memory();
         self.free_memory();
         for replica in self.replicas.iter().filter_map(Copy::as_live) {
-            if replica.raft.deadline().is_some_and(|at| at <= self.hub.now) {
+            let deadlines = [replica.raft.deadline(), replica.transactions.participant.deadline()];
+            if deadlines.into_iter().flatten().any(|at| at <= self.hub.now) {
                 self.hub.dirty.push(replica.group);
             }
         }
         for (at, lane) in self.lanes.iter().enumerate() {
-            if !lane.is_empty() {
+            if !lane.is_empty() || lane.has_due(self.hub.now) {
                 self.lanes_dirty.insert(GroupId(at as u32));
             }
         }
@@ -474,6 +489,7 @@ impl Core for Node {
         loop {
             self.flush_lanes();
             self.flush_groups();
+            self.tend_commits();
             self.measure_memory();
             self.name_changers();
             self.tell_slow();
@@ -491,6 +507,8 @@ impl Core for Node {
                 && self.lanes_dirty.is_empty()
                 && self.hub.verdicts.is_empty()
                 && self.hub.offers.is_empty()
+                && self.hub.said.is_empty()
+                && !self.commits.has_effects()
             {
                 break;
             }
@@ -505,7 +523,8 @@ impl Core for Node {
         }
         let mut first = self.next_tick;
         for replica in self.replicas.iter().filter_map(Copy::as_live) {
-            if let Some(at) = replica.raft.deadline() {
+            let deadlines = [replica.raft.deadline(), replica.transactions.participant.deadline()];
+            for at in deadlines.into_iter().flatten() {
                 first = first.min(at);
             }
             if let Some(at) = replica.next_expiry(self.hub.now).filter(|_| self.may_expire()) {
@@ -516,10 +535,14 @@ impl Core for Node {
         for at in self.lanes.iter().filter_map(Lane::deadline).filter(|at| *at > self.hub.now) {
             first = first.min(at);
         }
+        if let Some(at) = self.commits.gateway.deadline() {
+            first = first.min(at);
+        }
         Some(first)
     }
 
     fn check(&self) {
+        self.commits.gateway.check();
         for replica in self.replicas.iter().filter_map(Copy::as_live) {
             replica.raft.check();
             replica.check();

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 /// What a batch has done, as far as waiters care.
 #[derive(Debug, Default)]
 pub(crate) struct Stirred {
-    keys: BTreeSet<KeyOf>,
+    pub(crate) keys: BTreeSet<KeyOf>,
     tries: Vec<(WaitToken, bool)>,
 }
 

@@ -41,6 +41,8 @@ pub enum Op<'a> {
     },
     /// The leader has no room for these keys any more.
     Evict(Vec<Evicted<'a>>),
+    /// About a transaction over several shards: an encoded `twophase::Operation`.
+    Transactional(&'a [u8]),
 }
 
 /// A key that was chosen to go, unless it has changed since.
@@ -270,6 +272,10 @@ pub fn encode_op(to: &mut Vec<u8>, op: &Op<'_>) {
                 put_varint(to, evicted.revision);
             }
         }
+        Op::Transactional(operation) => {
+            to.push(9);
+            put_slice(to, operation);
+        }
     }
 }
 
@@ -320,6 +326,7 @@ pub fn decode_op<'a>(rest: &mut &'a [u8]) -> Result<Op<'a>, BadBatch> {
             }
             Ok(Op::Evict(keys))
         }
+        9 => Ok(Op::Transactional(slice(rest)?)),
         _ => Err(BadBatch("an operation's kind")),
     }
 }
@@ -447,6 +454,7 @@ mod tests {
         batch.push(None, &Op::Offered { token, invocation: set(b"k", b"v") });
         let evicted = Evicted { database: DatabaseId(2), key: b"cold", revision: 300 };
         batch.push(None, &Op::Evict(vec![evicted]));
+        batch.push(None, &Op::Transactional(b"tx"));
         let bytes = batch.finish(UnixMillis(0x0102_0304), 0x0506);
         let id = format!("{:02x}", command::lookup(b"set").expect("there is SET").id.0);
         let golden = [
@@ -459,6 +467,7 @@ mod tests {
             &format!("00 06 01 01 0177 ac02 01 01 01 {id} 01 03 03736574 016b 0176"),
             &format!("00 07 03 ac02 09 01 01 {id} 01 03 03736574 016b 0176"),
             "00 08 01 02 04636f6c64 ac02",
+            "00 09 027478",
         ];
         assert_eq!(hex(&bytes), golden.concat().replace(' ', ""));
     }

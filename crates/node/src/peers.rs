@@ -148,6 +148,7 @@ impl Node {
             PeerMessage::Wait { .. } | PeerMessage::WaitNoMore { .. } => {}
             PeerMessage::Offer { session, id } if session == self.hub.session => self.offered(id),
             PeerMessage::Offer { .. } => {}
+            PeerMessage::Transactional(said) => self.heard_of_transactions(from, said),
             PeerMessage::Question { id, question } => self.asked_by(from, id, &question),
             PeerMessage::Findings { id, findings } => self.found_by(from, id, findings),
         }
@@ -315,6 +316,7 @@ impl Node {
     pub(crate) fn set_clock(&mut self, wall: UnixMillis) {
         let jump = wall.0 as i64 - self.hub.wall().0 as i64;
         self.hub.clock = WallClock::new(self.hub.now, wall);
+        self.tell_wall();
         if jump.unsigned_abs() > CLOCK_JUMP_MS {
             for peer in self.hub.peers.values_mut() {
                 for ahead in peer.clock_samples.iter_mut().chain(&mut peer.clock_ahead_ms) {

@@ -10,7 +10,7 @@ use crate::hub::{Hub, Verdict, Waiter, Work};
 use crate::install::{Install, Partial};
 use crate::invalidations::note_changes;
 use crate::machine::{Machine, Outcome};
-use crate::op::{BatchReader, BatchWriter, Op, Provenance, decode_op, encode_op};
+use crate::op::{BatchReader, BatchWriter, Op, Provenance, encode_op};
 use crate::serve::Served;
 use crate::slowlog::note_slow;
 use crate::transfer::Taking;
@@ -20,13 +20,20 @@ use base::{
     Core, Duration, Entry, GroupId, Index, NodeId, Outbox, Payload, ReplicaId, Term, Time, UnixMillis,
 };
 use bytes::Bytes;
-use raft::{Effect, Input, Raft, ReadRefusal};
+use keyspace::Keyspace;
+use locks::{LOCKED, Transactions};
+use raft::{Effect, Input, Raft};
+use reading::{PlacedRead, Read, read_now};
 use room::{Room, UnderWay};
 use std::collections::{BTreeMap, VecDeque};
 use storage::{Op as DiskOp, SnapshotRecord};
 
 /// Keys whose time has come.
 mod expiry;
+/// Transactions over several shards, and what they keep plain commands from.
+pub(crate) mod locks;
+/// Reads of the applied state.
+mod reading;
 /// Room in memory for what comes.
 pub(crate) mod room;
 
@@ -65,6 +72,8 @@ pub struct Replica {
     pub(crate) served: BTreeMap<NodeId, Served>,
     /// Who waits for something of this group, while this copy leads.
     pub(crate) waitlist: Waitlist,
+    /// What it has to do with transactions over several shards.
+    pub(crate) transactions: Transactions,
     /// An expiry or a tick is proposed and not applied.
     housekeeping: bool,
     effects: Outbox<Effect>,
@@ -107,18 +116,9 @@ struct Inflight {
     since: Time,
     waiters: Vec<Waiter>,
     reads: Vec<PlacedRead>,
+    /// What waits for all that was proposed up to here to be applied.
+    barriers: Vec<u64>,
     memory: UnderWay,
-}
-
-/// A read that belongs behind so many of a batch's operations, and is answered there: what came behind it on its
-/// connection may be in the same batch.
-type PlacedRead = (usize, Read);
-
-/// A read that waits.
-#[derive(Clone, Debug)]
-struct Read {
-    waiter: Waiter,
-    query: Bytes,
 }
 
 impl Replica {
@@ -140,6 +140,7 @@ impl Replica {
             next_round: 0,
             served: BTreeMap::new(),
             waitlist: Waitlist::default(),
+            transactions: Transactions::new(twophase::ParticipantConfig::new(group)),
             housekeeping: false,
             effects: Outbox::new(),
             log_bytes: 0,
@@ -221,17 +222,29 @@ impl Replica {
         let batch = Bytes::from(self.batch.finish(time, hub.rng.next_u64()));
         let waiters = std::mem::take(&mut self.batch_waiters);
         let reads = std::mem::take(&mut self.batch_reads);
+        let barriers = std::mem::take(&mut self.transactions.barriers);
         let memory = std::mem::take(&mut self.room.batch);
         match self.raft.propose(batch.clone()) {
             Ok(index) => {
                 hub.counters.proposals += 1;
                 let term = self.raft.term();
                 let since = hub.now;
-                self.inflight.push_back(Inflight { index, term, time, since, waiters, reads, memory });
+                self.inflight.push_back(Inflight {
+                    index,
+                    term,
+                    time,
+                    since,
+                    waiters,
+                    reads,
+                    barriers,
+                    memory,
+                });
             }
             Err(_) => {
                 self.room.acquit(memory);
                 self.hand_back(hub, &batch, waiters, reads);
+                // Behind what is still under way.
+                barriers.into_iter().for_each(|token| self.barrier(hub, token));
             }
         }
     }
@@ -249,6 +262,9 @@ impl Replica {
             }
             let work = if waiter == Waiter::Nobody {
                 None
+            } else if let Waiter::Participant(token) = waiter {
+                self.participate(hub, twophase::participant::Input::NotProposed { token });
+                None
             } else {
                 let mut bytes = Vec::new();
                 encode_op(&mut bytes, &op);
@@ -261,122 +277,18 @@ impl Replica {
         }
     }
 
-    // Reading.
-
-    /// The time at which a read may be answered at once; `None` if it must wait for something.
-    #[inline]
-    pub fn read_time(&mut self, hub: &mut Hub) -> Option<UnixMillis> {
-        if !self.serves() {
-            return None;
-        }
-        // What was acknowledged in this term is applied here, and what was before is below the term's first entry: under
-        // the lease, the applied state is the newest that anybody has seen, however much more is committed already.
-        self.raft.lease_read(hub.now).ok()?;
-        hub.counters.lease_reads += 1;
-        self.shard_time(hub)
-    }
-
-    /// The shard's time for a read: never beyond the logged ceiling, nor beyond a proposal that is still to be applied,
-    /// so that nobody sees a key expired and then alive. `None` if the ceiling must be moved on first.
-    fn shard_time(&mut self, hub: &mut Hub) -> Option<UnixMillis> {
-        let wall = hub.time_from(self.last_time);
-        let volatile = self.machine.keyspace().is_some_and(|keyspace| keyspace.next_expiry().is_some());
-        if volatile && wall > self.machine.ceiling {
-            self.tick(hub);
-            return None;
-        }
-        let proposed = self.inflight.front().map_or(self.machine.ceiling, |first| first.time);
-        let time = wall.min(self.machine.ceiling).min(proposed).max(self.machine.time);
-        self.last_time = self.last_time.max(time);
-        Some(time)
-    }
-
-    /// Proposes nothing but the present time, once.
-    fn tick(&mut self, hub: &mut Hub) {
-        if !self.housekeeping {
-            self.housekeeping = true;
-            self.write(hub, Waiter::Nobody, &Op::Tick);
-        }
-    }
-
-    /// Takes a read that can't be answered at once. `ordered`: it comes behind writes of its own lane that are on
-    /// their way.
-    pub fn read(&mut self, hub: &mut Hub, waiter: Waiter, query: Bytes, ordered: bool) {
-        let read = Read { waiter, query };
-        if !self.serves() {
-            hub.tell(self.group, read.waiter, Verdict::Elsewhere(Some(Work::Read(read.query))));
-        } else if ordered && !self.is_settled() {
-            // At its place in the log it needs no lease: the entry is committed after the read was asked for, so it
-            // sees all that was done before. An entry that is on its way may have been committed before, and tells
-            // that only as long as nobody else can lead.
-            if self.batch.is_empty() && self.raft.lease_read(hub.now).is_err() {
-                self.write(hub, Waiter::Nobody, &Op::Tick);
-            }
-            self.place(read);
-        } else {
-            self.attempt(hub, read);
-        }
-    }
-
-    /// Has a read answered behind everything that is on its way at the moment, and before whatever comes.
-    fn place(&mut self, read: Read) {
-        if !self.batch.is_empty() {
-            self.batch_reads.push((self.batch_waiters.len(), read));
-        } else if let Some(last) = self.inflight.back_mut() {
-            last.reads.push((last.waiters.len(), read));
-        }
-    }
-
-    /// Whether some read asks a majority at the moment.
-    pub fn has_rounds(&self) -> bool {
-        !self.rounds.is_empty()
-    }
-
-    /// Whether a read that came through this gateway's lane asks a majority at the moment.
-    pub(crate) fn asks_majority_for(&self, gateway: NodeId) -> bool {
-        self.rounds
-            .values()
-            .any(|read| matches!(read.waiter, Waiter::Remote { session, .. } if session.node == gateway))
-    }
-
-    fn attempt(&mut self, hub: &mut Hub, read: Read) {
-        match self.raft.lease_read(hub.now) {
-            Ok(_) => {
-                hub.counters.lease_reads += 1;
-                self.answer(hub, read);
-            }
-            Err(ReadRefusal::NeedsRound) => {
-                hub.counters.round_reads += 1;
-                self.next_round += 1;
-                self.raft.request_read(self.next_round);
-                self.rounds.insert(self.next_round, read);
-                hub.dirty.push(self.group);
-            }
-            Err(_) => hub.tell(self.group, read.waiter, Verdict::Elsewhere(Some(Work::Read(read.query)))),
-        }
-    }
-
-    /// Answers a read that may see the applied state.
-    fn answer(&mut self, hub: &mut Hub, read: Read) {
-        let Some(time) = self.shard_time(hub) else {
-            // The ceiling is being moved on by an entry of the present batch, or of one under way.
-            if self.is_settled() {
-                self.write(hub, Waiter::Nobody, &Op::Tick);
-            }
-            self.place(read);
-            return;
-        };
-        read_now(&mut self.machine, hub, self.group, read, time);
-    }
-
     // Agreeing.
 
     /// Proposes what waits and carries out what Raft asks for.
     pub fn flush(&mut self, hub: &mut Hub) {
         loop {
+            let asked = self.flush_participant(hub);
             self.propose(hub);
             self.raft.flush(hub.now, &mut self.effects);
             if self.effects.is_empty() {
+                if asked {
+                    continue;
+                }
                 break;
             }
             let mut effects = std::mem::take(&mut self.effects);
@@ -440,19 +352,12 @@ impl Replica {
         }
         hub.heard_of_leader(self.group, term, leader.map(|replica| replica.node));
         self.stop_serving(hub);
+        self.stop_participating(hub);
         // The next leader hears from the gateways who waits.
         self.waitlist = Waitlist::default();
         self.housekeeping = false;
         if !self.raft.is_leader() {
             self.strand_reads(hub);
-        }
-    }
-
-    fn strand_reads(&mut self, hub: &mut Hub) {
-        let mut stranded: Vec<Read> = std::mem::take(&mut self.rounds).into_values().collect();
-        stranded.extend(std::mem::take(&mut self.reads).into_values().flatten());
-        for read in stranded {
-            hub.tell(self.group, read.waiter, Verdict::Elsewhere(Some(Work::Read(read.query))));
         }
     }
 
@@ -466,17 +371,23 @@ impl Replica {
             keyspace.set_counting(hub.memory.limits.counting);
         }
         for entry in entries {
-            let (waiters, reads) = self.claim(hub, &entry);
+            let (waiters, reads, barriers) = self.claim(hub, &entry);
             match &entry.payload {
                 Payload::Empty => {
                     self.machine.apply_empty(entry.index);
                     if self.raft.is_leader() && entry.term == self.raft.term() {
                         self.serving_term = entry.term;
                         self.last_time = self.last_time.max(self.machine.time);
+                        if !self.group.is_meta() {
+                            self.begin_participating(hub);
+                        }
                     }
                 }
                 Payload::Config(_) => self.machine.skip(entry.index),
                 Payload::Command(batch) => self.apply_batch(hub, entry.index, batch, &waiters, reads),
+            }
+            for token in barriers {
+                self.passed(hub, token);
             }
             self.applied_term = entry.term;
             self.raft.step(hub.now, Input::Applied { index: entry.index }, &mut self.effects);
@@ -509,7 +420,8 @@ impl Replica {
         let group = self.group;
         let mut reads = reads.into_iter().peekable();
         let awaited = !self.waitlist.is_empty();
-        let mut nothing = Vec::new();
+        let transactions = &mut self.transactions;
+        let (mut nothing, mut held_up) = (Vec::new(), Vec::new());
         note_slow(hub, batch, waiters);
         let applied = self.machine.apply(index, batch, |machine, place, from, outcome| {
             let waiter = waiters.get(place).copied().unwrap_or(Waiter::Nobody);
@@ -524,6 +436,15 @@ impl Replica {
                 Outcome::Repeated(Some(reply)) => hub.tell_done(group, waiter, &reply),
                 Outcome::Repeated(None) | Outcome::Stale => hub.tell(group, waiter, Verdict::Unknown),
                 Outcome::Gap => hub.tell(group, waiter, Verdict::Gap),
+                Outcome::Locked => {
+                    hub.tell(group, waiter, Verdict::Refused(Bytes::from_static(LOCKED)));
+                    held_up.extend(from);
+                }
+                Outcome::Found(finding) => {
+                    if let Waiter::Participant(token) = waiter {
+                        transactions.applied(hub, machine, group, token, finding);
+                    }
+                }
             }
             while let Some((_, read)) = reads.next_if(|(behind, _)| *behind == place + 1) {
                 let time = machine.time;
@@ -532,6 +453,8 @@ impl Replica {
                 machine.in_entry = false;
             }
         });
+        held_up.into_iter().for_each(|from| self.unserve(from));
+        self.note_quiet();
         if let Err(bad) = applied {
             let what = bad.0;
             hub.fatal(format!(
@@ -540,20 +463,26 @@ impl Replica {
             ));
         }
         self.housekeeping = self.housekeeping && !self.is_settled();
+        let changed = std::mem::take(&mut self.machine.stirred);
         if awaited {
-            let stirred = self.stirred(batch, &nothing);
+            let mut stirred = self.stirred(batch, &nothing);
+            stirred.keys.extend(changed);
             self.offer_stirred(hub, stirred);
+        }
+        if self.machine.keyspace_mut().is_some_and(Keyspace::take_spoiled_snapshot) {
+            self.abandon_taking(hub);
+            self.snapshot_asked = true;
         }
     }
 
     /// Who waits for this entry. Where another leader's entry has taken the place of our proposals, those are lost:
     /// terms only grow along a log, so nothing of an earlier term comes behind it.
-    fn claim(&mut self, hub: &mut Hub, entry: &Entry) -> (Vec<Waiter>, Vec<PlacedRead>) {
+    fn claim(&mut self, hub: &mut Hub, entry: &Entry) -> (Vec<Waiter>, Vec<PlacedRead>, Vec<u64>) {
         while let Some(first) = self.inflight.front() {
             if first.index == entry.index && first.term == entry.term {
                 let Some(found) = self.inflight.pop_front() else { break };
                 self.room.acquit(found.memory);
-                return (found.waiters, found.reads);
+                return (found.waiters, found.reads, found.barriers);
             }
             if first.index > entry.index && first.term >= entry.term {
                 break;
@@ -563,6 +492,7 @@ impl Replica {
             let Some(mut lost) = self.inflight.pop_front() else { break };
             self.room.acquit(std::mem::take(&mut lost.memory));
             let readers = lost.reads.iter().map(|(_, read)| read.waiter);
+            // The participant of a copy that leads no longer waits for nothing.
             for waiter in lost.waiters.iter().copied().chain(readers) {
                 hub.tell(self.group, waiter, Verdict::Elsewhere(None));
             }
@@ -590,6 +520,7 @@ impl Replica {
     /// This copy is no more, perhaps between two flushes: whoever waits for something here is told to look elsewhere.
     pub(crate) fn abandon(&mut self, hub: &mut Hub) {
         self.stop_serving(hub);
+        self.stop_participating(hub);
         if !self.batch.is_empty() {
             let batch = self.batch.finish(self.last_time, 0);
             let memory = std::mem::take(&mut self.room.batch);
@@ -619,6 +550,8 @@ impl Replica {
                 | Waiter::Meta(ticket)
                 | Waiter::Watch(ticket)
                 | Waiter::Exec(ticket) => now.since(ticket.since()) >= limit,
+                // It must hear of what it has proposed whenever that is applied.
+                Waiter::Participant(_) => false,
                 _ => now.since(since) >= limit,
             };
             for waiter in inflight.waiters.iter_mut().filter(|waiter| is_over(waiter)) {
@@ -639,6 +572,7 @@ impl Replica {
         if let Some(keyspace) = self.machine.keyspace() {
             keyspace.check();
         }
+        self.transactions.participant.check(&self.machine.ledger);
         base::invariant!(
             "a group's machine has applied what its Raft says",
             self.machine.applied == self.raft.applied_index() || self.is_loading(),
@@ -647,27 +581,5 @@ impl Replica {
             self.machine.applied,
             self.raft.applied_index()
         );
-    }
-}
-
-/// Answers a read from the state as it is.
-fn read_now(machine: &mut Machine, hub: &mut Hub, group: GroupId, read: Read, time: UnixMillis) {
-    hub.note_slow(read.waiter, &read.query);
-    machine.set_clock(hub.wall());
-    match decode_op(&mut &read.query[..]) {
-        Ok(Op::Command(invocation)) => {
-            let (mut reply, seed) = (Vec::new(), hub.rng.next_u64());
-            machine.read(&invocation, time, seed, &mut reply);
-            hub.tell_done(group, read.waiter, &reply);
-        }
-        Ok(Op::Transaction(transaction)) => {
-            let (mut outcome, seed) = (Vec::new(), hub.rng.next_u64());
-            machine.read_transaction(&transaction, time, seed, &mut outcome);
-            hub.tell_done(group, read.waiter, &outcome);
-        }
-        _ => {
-            let error = Bytes::from_static(b"-ERR a node of another release asked something unknown\r\n");
-            hub.tell(group, read.waiter, Verdict::Refused(error));
-        }
     }
 }

@@ -199,6 +199,13 @@ impl Node {
         job.waiting = groups.len() * databases.len();
         let (spec, protocol) = (job.spec, job.protocol);
         let words = job.words.clone();
+        if spec.is_write() && groups.len() > 1 {
+            // It happens on all shards at once, or on none.
+            let Some(Job { ticket, database, .. }) = self.jobs.remove(&id) else { return };
+            let words = words.iter().map(|word| &word[..]).collect();
+            let invocation = Invocation { spec, database, target: None, protocol, words };
+            return self.command_over_all(ticket, &invocation, &databases);
+        }
         for group in groups {
             for database in &databases {
                 let words = words.iter().map(|word| &word[..]).collect();
@@ -340,7 +347,52 @@ impl Node {
     }
 }
 
-fn check_words(spec: &Spec, words: &[&[u8]]) -> Result<(), command::Error> {
+/// Merges what shards have answered to a command that needs no second look; nothing if that can't be read. `after`: where a walk goes
+/// on behind the shard that was asked.
+pub fn merge_parts(
+    spec: &Spec,
+    protocol: Protocol,
+    parts: &[(GroupId, &[u8])],
+    after: Option<ScanPosition>,
+    seed: u64,
+    to: &mut Vec<u8>,
+) -> Option<()> {
+    let mut writer = Writer::new(to, protocol);
+    let parts: Result<Vec<(GroupId, Part)>, DecodeError> = parts
+        .iter()
+        .map(|(group, bytes)| Part::from_bytes(Bytes::copy_from_slice(bytes)).map(|part| (*group, part)))
+        .collect();
+    let mut parts = parts.ok()?;
+    match spec.name {
+        "scan" => {
+            let (_, page) = parts.pop()?;
+            let keys: Vec<Vec<u8>> = page.keys.iter().map(|key| key.to_vec()).collect();
+            // Where this shard ends, the walk goes on at the next slot that another one has.
+            scatter::reply_page(&mut writer, page.next.or(after), &keys);
+        }
+        "randomkey" => {
+            let sizes: Vec<u64> = parts.iter().map(|(_, part)| part.count).collect();
+            // The shard's own pick came with its size.
+            let chosen = scatter::random_shard(&sizes, seed).and_then(|chosen| parts[chosen].1.keys.first());
+            writer.bulk_or_null(chosen.map(|key| &key[..]));
+        }
+        "keys" => {
+            let keys: Vec<Vec<u8>> =
+                parts.iter().flat_map(|(_, part)| part.keys.iter().map(|key| key.to_vec())).collect();
+            scatter::reply_keys(&mut writer, &keys);
+        }
+        _ => writer.count(parts.iter().map(|(_, part)| part.count).sum()),
+    }
+    Some(())
+}
+
+/// The shard whose page a SCAN with these words asks for, if they are in order.
+pub fn shard_of_scan(words: &[&[u8]], slots: &routing::SlotMap) -> Option<GroupId> {
+    let scan = scatter::Scan::parse(words).ok()?;
+    Some(slots.group_of(scan.cursor.position().slot))
+}
+
+pub(crate) fn check_words(spec: &Spec, words: &[&[u8]]) -> Result<(), command::Error> {
     match spec.name {
         "scan" => scatter::Scan::parse(words).map(|_| ()),
         "flushdb" | "flushall" => scatter::check_flush(words),

@@ -10,6 +10,7 @@ use crate::hub::{Hub, Verdict, Waiter};
 use crate::memory::Memory;
 use crate::op::{Op, Provenance, decode_op};
 use crate::replica::Replica;
+use crate::replica::locks::LOCKED;
 use crate::wire::{Ask, Request};
 use base::{NodeId, SessionId};
 use bytes::Bytes;
@@ -28,6 +29,16 @@ pub struct Served {
     /// What was refused without a place in the log, and how: a second copy of such a request is no new one. The lane goes on
     /// behind them by its floor.
     refused: BTreeMap<u64, Verdict>,
+}
+
+impl Served {
+    /// For what lies below, nobody waits any more.
+    fn settle(&mut self, floor: u64) {
+        if floor > self.settled {
+            self.settled = floor;
+            self.refused = self.refused.split_off(&floor);
+        }
+    }
 }
 
 impl Replica {
@@ -59,7 +70,7 @@ impl Replica {
         let waits = self.held_of(session).is_some_and(|held| !held.is_empty())
             || (is_write && self.asks_majority_for(session.node));
         if !waits {
-            self.serve_next(hub, request);
+            _ = self.serve_next(hub, request);
         } else if let Some(served) = self.served.get_mut(&session.node) {
             served.held.push_back(request);
         }
@@ -83,7 +94,9 @@ impl Replica {
                 else {
                     break;
                 };
-                self.serve_next(hub, request);
+                if !self.serve_next(hub, request) {
+                    break;
+                }
             }
         }
     }
@@ -121,14 +134,58 @@ impl Replica {
         (hub.memory.is_limited() && !self.has_room(hub, &op)).then(|| Verdict::Refused(Memory::full_error()))
     }
 
-    fn serve_next(&mut self, hub: &mut Hub, request: Request) {
+    /// Takes the next request of a lane; false if a lock keeps it, and with it its lane.
+    fn serve_next(&mut self, hub: &mut Hub, request: Request) -> bool {
+        match self.meets_lock(hub, &request) {
+            None => self.take_next(hub, request),
+            Some(true) => {
+                base::mark!("a_lane_waits_for_a_lock");
+                let served = self.served.get_mut(&request.session.node).expect("the lane is known");
+                served.held.push_front(request);
+                return false;
+            }
+            Some(false) => {
+                base::mark!("a_lane_goes_past_an_old_lock");
+                let refusal = Verdict::Refused(Bytes::from_static(LOCKED));
+                let Request { session, id, floor, ask, .. } = request;
+                let served = self.served.get_mut(&session.node).expect("the lane is known");
+                served.settle(floor);
+                if let Ask::Write { sequence, .. } = ask {
+                    served.refused.insert(sequence, refusal.clone());
+                }
+                hub.tell(self.group, Waiter::Remote { session, id }, refusal);
+            }
+        }
+        true
+    }
+
+    /// Whether a lock keeps a request that would be carried out now; if so, whether its lane waits.
+    fn meets_lock(&self, hub: &Hub, request: &Request) -> Option<bool> {
+        if self.transactions.quiet {
+            return None;
+        }
+        let served = self.served.get(&request.session.node)?;
+        let reached = served.last.max(request.floor.saturating_sub(1));
+        match &request.ask {
+            Ask::Write { sequence, op } => {
+                let is_next = *sequence == reached + 1
+                    && *sequence >= served.settled
+                    && !served.refused.contains_key(sequence);
+                is_next.then(|| self.lane_waits(hub.now, op, true, true))?
+            }
+            Ask::Read { after, again, query } => {
+                let in_order = *after <= reached && (*again || *after >= served.last);
+                let behind = served.last > self.machine.last_sequence(request.session);
+                in_order.then(|| self.lane_waits(hub.now, query, false, behind && !self.is_settled()))?
+            }
+        }
+    }
+
+    fn take_next(&mut self, hub: &mut Hub, request: Request) {
         let Request { session, id, floor, ask, .. } = request;
         let waiter = Waiter::Remote { session, id };
         let served = self.served.get_mut(&session.node).expect("the lane is known");
-        if floor > served.settled {
-            served.settled = floor;
-            served.refused = served.refused.split_off(&floor);
-        }
+        served.settle(floor);
         let reached = served.last.max(floor.saturating_sub(1));
         match ask {
             Ask::Write { sequence, .. } if sequence < served.settled => {}

@@ -2,20 +2,27 @@
 //! operation, which takes effect at one moment or, if a watched key has changed, not at all. What needs no shard (PING, CLIENT …) is
 //! answered here, once the shard has said that the transaction took effect.
 //!
-//! All keys, gathered and watched, must lie on one shard as long as there is no two-phase commit; the gateway's routing says so.
+//! Where all keys, gathered and watched, lie on one shard, that is one operation of its log. Otherwise each shard gets its commands, and all
+//! of them take effect together by two-phase commit ([`crate::commits`]).
 
 use crate::clients::Ticket;
-use crate::gateway::{RouteError, WRITE_BYTES_MAX};
+use crate::commits::{After, Committed};
+use crate::gateway::WRITE_BYTES_MAX;
 use crate::hub::Waiter;
+use crate::locking::Manner;
 use crate::memory::{Memory, OUT_OF_MEMORY};
 use crate::node::Node;
 use crate::op::{Invocation, Op, Transaction, Watched, Words, encode_op};
+use crate::routes::Route;
+use crate::scatter::{check_words, shard_of_scan};
+use crate::split::{Merge, Replies, Split, merge};
 use crate::users::Denied;
 use crate::users::log::Context;
 use base::{DatabaseId, DatabaseIndex, GroupId};
 use bytes::Bytes;
 use command::{Place, Spec};
 use resp::{Protocol, Writer};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most commands that a transaction gathers.
 pub const COMMANDS_MAX: usize = 100_000;
@@ -46,6 +53,8 @@ struct WatchedKey {
     database: DatabaseId,
     key: Bytes,
     version: u64,
+    /// The WATCH that it came with.
+    asked: Ticket,
 }
 
 /// A transaction that was sent to its shard: what its reply is made of, in order.
@@ -57,8 +66,8 @@ struct Executing {
 
 #[derive(Debug)]
 enum Part {
-    /// The first of so many replies of the shard, to this command.
-    Shard(&'static Spec, usize),
+    /// One reply of each of these shards in turn, to this command, and how they become one.
+    Shard(&'static Spec, Vec<GroupId>, Merge),
     /// Answered by this node.
     Here(&'static Spec, Vec<Bytes>),
     /// Not allowed any more.
@@ -134,9 +143,24 @@ fn is_answered_at_once(spec: &Spec) -> bool {
 
 /// What EXEC sends and what it will answer.
 struct Plan<'a> {
-    transaction: Transaction<'a>,
+    /// What each shard has to do.
+    shards: BTreeMap<GroupId, Transaction<'a>>,
     parts: Vec<Part>,
-    group: Option<GroupId>,
+    /// Replies must be merged, even if only one shard gives any.
+    merges: bool,
+}
+
+/// Where a gathered command goes.
+#[derive(Debug)]
+enum Way<'a> {
+    /// To one shard.
+    One(GroupId),
+    /// To several, each with its words.
+    Several(Box<Split<'a>>),
+    /// To these, all with the same words.
+    All(Vec<GroupId>, Merge),
+    /// To none: it is answered here, or not allowed.
+    Nowhere,
 }
 
 impl Node {
@@ -169,7 +193,6 @@ impl Node {
 
     /// Takes a command between MULTI and EXEC.
     pub(crate) fn gather(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {
-        let alone = self.view.shards.len() == 1;
         // As in Redis, whatever it is: gathering takes memory. What this node can't know, EXEC finds out.
         self.free_memory();
         let full = self.hub.memory.is_full();
@@ -187,12 +210,7 @@ impl Node {
             ))
         } else {
             match spec.place {
-                Place::Keys => None,
-                Place::Cluster if alone => None,
-                Place::Cluster => Some(format!(
-                    "ERR '{}' concerns all shards, and transactions over several shards come with two-phase commit",
-                    spec.name
-                )),
+                Place::Keys | Place::Cluster => None,
                 Place::Connection | Place::Node if is_answered_at_once(spec) => None,
                 Place::Connection | Place::Node => {
                     Some(format!("ERR '{}' can't be part of a transaction", spec.name))
@@ -209,47 +227,55 @@ impl Node {
         self.hub.clients.answer_now(slot, |out| Writer::new(out, Protocol::Resp2).simple("QUEUED"));
     }
 
-    /// Asks the shard for the versions of keys; OK is said when they are known.
+    /// Asks the shards for the versions of keys; OK is said when they are known.
     fn watch(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {
-        let group = match self.route(spec, words) {
-            Ok(group) => group,
-            Err(error) => return self.refuse(slot, error.says("WATCH was not executed")),
-        };
         let Some(invocation) = self.invocation(slot, spec, words) else { return };
-        let mut query = Vec::new();
-        encode_op(&mut query, &Op::Command(invocation));
+        let mut keys: BTreeMap<GroupId, Words<'_>> = BTreeMap::new();
+        for key in &words[1..] {
+            let of_group = keys.entry(self.view.slots.group_of_key(key));
+            of_group.or_insert_with(|| Words::from_slice(&words[..1])).push(key);
+        }
         let ticket = self.hub.clients.ticket(slot, None);
-        if let Some(client) = self.hub.clients.get(slot) {
-            let database = self.view.databases.get(client.database.0 as usize).copied().flatten();
-            let Some(database) = database else { return };
-            let index = client.database;
+        let Some(client) = self.hub.clients.get(slot) else { return };
+        let (index, database) = (client.database, invocation.database);
+        for words in keys.values() {
             client.transaction.watched.extend(words[1..].iter().map(|key| WatchedKey {
                 index,
                 database,
                 key: Bytes::copy_from_slice(key),
                 version: UNSEEN,
+                asked: ticket,
             }));
-            // What comes behind rests on what is seen here.
-            client.held = true;
         }
-        self.query(group, Waiter::Watch(ticket), query.into(), false);
+        // What comes behind rests on what is seen here.
+        client.held = true;
+        for (group, words) in keys {
+            let mut query = Vec::new();
+            encode_op(&mut query, &Op::Command(Invocation { words, ..invocation.clone() }));
+            self.query(group, Waiter::Watch(ticket), query.into(), false);
+        }
     }
 
-    /// The versions have come.
-    pub(crate) fn watch_seen(&mut self, ticket: Ticket, versions: Result<Bytes, Bytes>) {
-        if let Some(client) = self.hub.clients.of(ticket) {
-            let unseen = client.transaction.watched.iter_mut().filter(|watched| watched.version == UNSEEN);
-            match &versions {
-                Ok(versions) => {
-                    let (versions, _) = versions.as_chunks::<8>();
-                    for (watched, version) in unseen.zip(versions) {
-                        watched.version = u64::from_le_bytes(*version);
-                    }
+    /// The versions of a shard's keys have come.
+    pub(crate) fn watch_seen(&mut self, ticket: Ticket, group: GroupId, versions: Result<Bytes, Bytes>) {
+        let slots = &self.view.slots;
+        let Some(client) = self.hub.clients.of(ticket) else { return };
+        let watched = &mut client.transaction.watched;
+        let is_unseen = |key: &WatchedKey| key.asked == ticket && key.version == UNSEEN;
+        match &versions {
+            Ok(versions) => {
+                let (versions, _) = versions.as_chunks::<8>();
+                let unseen =
+                    watched.iter_mut().filter(|key| is_unseen(key) && slots.group_of_key(&key.key) == group);
+                for (watched, version) in unseen.zip(versions) {
+                    watched.version = u64::from_le_bytes(*version);
                 }
-                Err(_) => client.transaction.watched.retain(|watched| watched.version != UNSEEN),
             }
+            Err(_) => watched.retain(|key| key.asked != ticket),
         }
+        let waits = watched.iter().any(is_unseen);
         match versions {
+            Ok(_) if waits => {}
             Ok(_) => self.hub.clients.answer(ticket, b"+OK\r\n"),
             Err(error) => self.hub.clients.answer(ticket, &error),
         }
@@ -279,25 +305,38 @@ impl Node {
             .zip(&words)
             .map(|((spec, _), words)| self.denied(slot, spec, words))
             .collect();
-        let plan = match self.plan_transaction(&gathered, &words, &denied, &watched, database, protocol) {
-            Ok(plan) => plan,
+        let ways = match self.ways_of(&gathered, &words, &denied) {
+            Ok(ways) => ways,
             Err(error) => return self.refuse(slot, error),
         };
+        let plan =
+            match self.plan_transaction(&gathered, &words, &denied, &ways, &watched, database, protocol) {
+                Ok(plan) => plan,
+                Err(error) => return self.refuse(slot, error),
+            };
         let executing = Executing { parts: plan.parts, protocol };
-        let Some(group) = plan.group else {
+        let mut shards = plan.shards;
+        if shards.is_empty() {
             self.answer_alone(slot, executing);
             return;
-        };
-        let writes = plan.transaction.commands.iter().any(|invocation| invocation.spec.is_write());
-        let ticket = self.hub.clients.ticket(slot, Some(group));
+        }
+        let only =
+            shards.first_key_value().map(|(group, _)| *group).filter(|_| shards.len() == 1 && !plan.merges);
+        let ticket = self.hub.clients.ticket(slot, only);
         if let Some(client) = self.hub.clients.get(slot) {
             client.transaction.executing = Some(executing);
             client.held = true;
         }
-        let op = Op::Transaction(plan.transaction);
         if !self.tracking.is_empty() {
-            self.note_kept(slot, group, &gathered);
+            self.note_kept(slot, &gathered);
         }
+        let only = only.and_then(|group| Some((group, shards.remove(&group)?)));
+        let Some((group, transaction)) = only else {
+            self.commit_by_protocol(After::Exec(ticket), ticket.since(), Manner::Each, shards);
+            return;
+        };
+        let writes = transaction.commands.iter().any(|invocation| invocation.spec.is_write());
+        let op = Op::Transaction(transaction);
         if writes {
             self.write(group, Waiter::Exec(ticket), &op);
         } else {
@@ -308,12 +347,13 @@ impl Node {
     }
 
     /// Notes which keys the client keeps of the transaction that was sent last.
-    fn note_kept(&mut self, slot: u32, group: GroupId, gathered: &Gathered) {
-        let heard = self.hears_changes(group);
+    fn note_kept(&mut self, slot: u32, gathered: &Gathered) {
         for (spec, words) in gathered.commands.iter().filter(|(spec, _)| spec.place == Place::Keys) {
             let words: Words<'_> = words.iter().map(|word| &word[..]).collect();
+            let keys = spec.keys(&words);
+            let heard = keys.iter().all(|key| self.hears_changes(self.view.slots.group_of_key(key)));
             if spec.is_write() {
-                self.note_write(slot, group, spec, &words);
+                self.note_write(slot, heard, spec, &words);
             } else if self.note_read(slot, spec, &words) {
                 self.hub.clients.keep_answer(slot);
                 if !heard {
@@ -323,34 +363,75 @@ impl Node {
         }
     }
 
-    /// What is to be done where, and by whom it is answered; or why it can't be done, as an error for the client.
-    fn plan_transaction<'a>(
+    /// Where each of the gathered commands goes; or why one can't, as an error for the client.
+    fn ways_of<'a>(
         &self,
         gathered: &Gathered,
         words: &[Words<'a>],
         denied: &[Option<Denied>],
+    ) -> Result<Vec<Way<'a>>, String> {
+        let alone = self.view.shards.len() == 1;
+        let way_of = |spec: &'static Spec, words: &Words<'a>, denied: &Option<Denied>| match spec.place {
+            _ if denied.is_some() => Ok(Way::Nowhere),
+            Place::Connection | Place::Node => Ok(Way::Nowhere),
+            Place::Cluster if alone => Ok(Way::One(self.view.shards[0])),
+            Place::Cluster => check_words(spec, words)
+                .map(|()| self.way_over_all(spec, words))
+                .map_err(|error| error.text().into_owned()),
+            Place::Keys => match self.route(spec, words) {
+                Ok(Route::One(group)) => Ok(Way::One(group)),
+                Ok(Route::Several(_)) if Split::manner(spec) != Manner::Each => Err(format!(
+                    "ERR nothing was executed: the keys of '{}' lie on several shards, where it can't be part of a \
+                         transaction. Keys with the same {{tag}} share a shard",
+                    spec.name
+                )),
+                Ok(Route::Several(split)) => Ok(Way::Several(split)),
+                Err(error) => Err(error.says("nothing was executed")),
+            },
+        };
+        let commands = gathered.commands.iter().zip(words).zip(denied);
+        let ways: Result<Vec<Way<'a>>, String> =
+            commands.map(|(((spec, _), words), denied)| way_of(spec, words, denied)).collect();
+        ways.map_err(|error| aborted(&error))
+    }
+
+    fn way_over_all<'a>(&self, spec: &Spec, words: &[&[u8]]) -> Way<'a> {
+        match spec.name {
+            "scan" => {
+                let group = shard_of_scan(words, &self.view.slots).unwrap_or(self.view.shards[0]);
+                Way::All(vec![group], Merge::Scattered(self.view.first_slot_after(group)))
+            }
+            _ if spec.is_write() => Way::All(self.view.shards.clone(), Merge::Same),
+            _ => Way::All(self.view.shards.clone(), Merge::Scattered(None)),
+        }
+    }
+
+    /// What is to be done where, and by whom it is answered; or why it can't be done, as an error for the client.
+    #[expect(clippy::too_many_arguments, reason = "they are what is known of the transaction")]
+    fn plan_transaction<'a, 'b: 'a>(
+        &self,
+        gathered: &Gathered,
+        words: &[Words<'b>],
+        denied: &[Option<Denied>],
+        ways: &'a [Way<'_>],
         watched: &'a [WatchedKey],
         mut database: DatabaseIndex,
         protocol: Protocol,
     ) -> Result<Plan<'a>, String> {
-        let aborted = |why: &dyn std::fmt::Display| format!("EXECABORT Transaction discarded: {why}");
-        let mut plan = Plan { transaction: Transaction::default(), parts: Vec::new(), group: None };
-        for key in watched {
-            self.join_group(&mut plan.group, self.view.slots.group_of_key(&key.key))
-                .map_err(|e| aborted(&e))?;
-            plan.transaction.watched.push(Watched {
-                database: key.database,
-                key: &key.key,
-                version: key.version,
-            });
+        let mut plan = Plan { shards: BTreeMap::new(), parts: Vec::new(), merges: false };
+        for WatchedKey { database, key, version, .. } in watched {
+            let watched = Watched { database: *database, key, version: *version };
+            let group = self.view.slots.group_of_key(key);
+            plan.shards.entry(group).or_default().watched.push(watched);
         }
-        for (((spec, kept), words), denied) in gathered.commands.iter().zip(words).zip(denied) {
+        let commands = gathered.commands.iter().zip(words).zip(denied).zip(ways);
+        for ((((spec, kept), words), denied), way) in commands {
             let spec: &'static Spec = spec;
             if let Some(denied) = denied {
                 plan.parts.push(Part::Refused(spec, kept.clone(), *denied));
                 continue;
             }
-            if matches!(spec.place, Place::Connection | Place::Node) {
+            if matches!(way, Way::Nowhere) {
                 if spec.name == "select"
                     && let Ok(index) = command::words::database_index(words[1])
                     && self.database(index).is_some()
@@ -360,45 +441,62 @@ impl Node {
                 plan.parts.push(Part::Here(spec, kept.clone()));
                 continue;
             }
-            let group =
-                self.route(spec, words).map_err(|error| aborted(&error.says("nothing was executed")))?;
-            self.join_group(&mut plan.group, group).map_err(|error| aborted(&error))?;
             let invocation =
                 self.invocation_in(database, protocol, spec, words).map_err(|error| aborted(&error))?;
             // FLUSHALL is an operation on each database.
-            let others = if spec.name == "flushall" {
-                let all = self.view.databases.iter().flatten().copied();
-                all.filter(|id| *id != invocation.database).collect()
-            } else {
-                Vec::new()
+            let mut databases = BTreeSet::from([invocation.database]);
+            if spec.name == "flushall" {
+                databases.extend(self.view.databases.iter().flatten());
+            }
+            let mut groups = Vec::new();
+            let mut add = |group: GroupId, plan: &mut Plan<'a>| {
+                for database in &databases {
+                    let part = Invocation { database: *database, ..invocation.clone() };
+                    plan.shards.entry(group).or_default().commands.push(part);
+                    groups.push(group);
+                }
             };
-            plan.parts.push(Part::Shard(spec, 1 + others.len()));
-            plan.transaction.commands.push(invocation.clone());
-            let elsewhere = |database| Invocation { database, ..invocation.clone() };
-            plan.transaction.commands.extend(others.into_iter().map(elsewhere));
+            let merge = match way {
+                Way::Nowhere => continue,
+                Way::One(group) => {
+                    add(*group, &mut plan);
+                    Merge::Same
+                }
+                Way::All(all, merge) => {
+                    all.iter().for_each(|group| add(*group, &mut plan));
+                    plan.merges = true;
+                    merge.clone()
+                }
+                Way::Several(split) => {
+                    groups.extend(split.parts.keys());
+                    split.add_to(&invocation, &mut plan.shards);
+                    split.merge.clone()
+                }
+            };
+            plan.parts.push(Part::Shard(spec, groups, merge));
         }
         Ok(plan)
     }
 
-    /// Adds a group to those of a transaction, of which there can be one.
-    fn join_group(&self, known: &mut Option<GroupId>, group: GroupId) -> Result<(), String> {
-        match *known {
-            Some(first) if first != group => {
-                Err(RouteError::CrossShard { first, second: group }.says("nothing was executed"))
-            }
-            _ => {
-                *known = Some(group);
-                Ok(())
-            }
-        }
+    /// A transaction's only shard has answered.
+    pub(crate) fn executed(&mut self, ticket: Ticket, group: GroupId, outcome: Result<Bytes, Bytes>) {
+        let committed = outcome.map(|outcome| {
+            (outcome.first() == Some(&1)).then(|| BTreeMap::from([(group, outcome.slice(1..))]))
+        });
+        self.executed_over_shards(ticket, committed);
     }
 
-    /// A transaction's shard has answered.
-    pub(crate) fn executed(&mut self, ticket: Ticket, outcome: Result<Bytes, Bytes>) {
+    /// A transaction's shards have answered.
+    pub(crate) fn executed_over_shards(&mut self, ticket: Ticket, committed: Committed) {
         let Some(client) = self.hub.clients.of(ticket) else { return };
         let Some(executing) = client.transaction.executing.take() else { return };
-        let reply = match outcome {
-            Ok(outcome) => self.assemble(ticket, &executing, &outcome),
+        let reply = match committed {
+            Ok(replies) => {
+                let replies = replies.as_ref().map(|replies| {
+                    Replies(replies.iter().map(|(group, bytes)| (*group, &bytes[..])).collect())
+                });
+                self.assemble(ticket, &executing, replies)
+            }
             Err(error) if error == Memory::full_error() => {
                 format!("-EXECABORT Transaction discarded because of: {OUT_OF_MEMORY}\r\n").into_bytes()
             }
@@ -410,18 +508,18 @@ impl Node {
     /// A transaction that concerns no shard.
     fn answer_alone(&mut self, slot: u32, executing: Executing) {
         let ticket = self.hub.clients.ticket(slot, None);
-        let reply = self.assemble(ticket, &executing, &[1]);
+        let reply = self.assemble(ticket, &executing, Some(Replies(BTreeMap::new())));
         self.hub.clients.answer(ticket, &reply);
     }
 
-    /// The client's reply out of the shard's outcome and what is answered here.
-    fn assemble(&mut self, ticket: Ticket, executing: &Executing, outcome: &[u8]) -> Vec<u8> {
+    /// The client's reply out of the shards' replies and what is answered here.
+    fn assemble(&mut self, ticket: Ticket, executing: &Executing, replies: Option<Replies<'_>>) -> Vec<u8> {
         let slot = ticket.slot();
         let took = self.hub.now.since(ticket.since());
         let wall = self.hub.wall();
         let mut reply = Vec::new();
         let mut writer = Writer::new(&mut reply, executing.protocol);
-        let Some((1, mut rest)) = outcome.split_first() else {
+        let Some(mut replies) = replies else {
             writer.null_array();
             return reply;
         };
@@ -429,15 +527,17 @@ impl Node {
         for part in &executing.parts {
             let begin = reply.len();
             let spec: &'static Spec = match part {
-                Part::Shard(spec, _) | Part::Here(spec, _) | Part::Refused(spec, ..) => spec,
+                Part::Shard(spec, ..) | Part::Here(spec, _) | Part::Refused(spec, ..) => spec,
             };
             match part {
-                Part::Shard(_, count) => {
-                    for nth in 0..*count {
-                        let (first, after) = next_reply(rest);
-                        rest = after;
-                        if nth == 0 {
-                            reply.extend_from_slice(first);
+                Part::Shard(_, groups, how) => {
+                    let given: Vec<(GroupId, &[u8])> =
+                        groups.iter().map(|group| (*group, replies.next(*group))).collect();
+                    match (&given[..], how) {
+                        ([(_, only)], Merge::Same) => reply.extend_from_slice(only),
+                        _ => {
+                            let seed = self.hub.rng.next_u64();
+                            merge(how, spec, executing.protocol, &given, seed, &mut reply);
                         }
                     }
                 }
@@ -475,11 +575,6 @@ const UNSEEN: u64 = u64::MAX - 1;
 /// by one log entry can't be told apart.
 pub(crate) const CHANGING: u64 = u64::MAX;
 
-/// One reply of a transaction's outcome, and what is behind it.
-fn next_reply(outcome: &[u8]) -> (&[u8], &[u8]) {
-    let split = outcome
-        .split_first_chunk::<4>()
-        .and_then(|(length, rest)| rest.split_at_checked(u32::from_le_bytes(*length) as usize));
-    // A shard of another release might answer less than it was asked.
-    split.unwrap_or((b"-ERR a node of another release answered something unknown\r\n", b""))
+fn aborted(why: &dyn std::fmt::Display) -> String {
+    format!("EXECABORT Transaction discarded: {why}")
 }

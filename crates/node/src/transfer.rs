@@ -63,7 +63,11 @@ impl Replica {
         let wanted = self.snapshot_rotten
             || (is_news && self.snapshot_asked)
             || (is_news && !busy && (long || (pinned && self.log_bytes > 0)));
-        let due = self.taking.is_none() && self.install.is_none() && !blank && wanted;
+        let due = self.taking.is_none()
+            && self.install.is_none()
+            && !blank
+            && wanted
+            && self.machine.can_be_written();
         if due {
             self.forget_partial(hub);
             self.begin_taking();

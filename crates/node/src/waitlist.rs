@@ -6,8 +6,7 @@
 //!
 //! The order is that in which clients began to wait, by their gateways' clocks.
 
-use base::{DatabaseId, Duration, SessionId, Time, UnixMillis};
-use bytes::Bytes;
+use base::{Duration, SessionId, Time, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An offer that led to nothing for so long is made again: it may have been lost.
@@ -25,7 +24,7 @@ pub struct WaitToken {
 }
 
 /// A key in a database.
-pub type KeyOf = (DatabaseId, Bytes);
+pub use crate::locking::KeyOf;
 
 /// Where a waiter stands: who began to wait earlier comes first.
 type Turn = (UnixMillis, WaitToken);
@@ -161,7 +160,8 @@ impl Waitlist {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::NodeId;
+    use base::{DatabaseId, NodeId};
+    use bytes::Bytes;
 
     fn token(id: u64) -> WaitToken {
         WaitToken { session: SessionId { node: NodeId(id as u32), start: 1 }, id }

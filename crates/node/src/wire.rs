@@ -4,6 +4,7 @@
 //! A message that can't be read is dropped with the rest of its frame and noted: whoever needs an answer asks again.
 
 use crate::broadcast::{Findings, Question};
+use crate::hub::Said;
 use crate::waitlist::Waiting;
 use base::codec::{Decode, DecodeError, Decoder, Encode, Encoder};
 use base::{DatabaseId, GroupId, Index, NodeId, ReplicaId, SessionId, Term, UnixMillis};
@@ -98,6 +99,8 @@ pub enum PeerMessage {
         /// Which of its commands.
         id: u64,
     },
+    /// About transactions over several shards: asks a shard's leader, or answers.
+    Transactional(Said),
 }
 
 /// A leadership.
@@ -257,6 +260,16 @@ impl Encode for PeerMessage {
                 to.u64(*id);
                 question.encode(to);
             }
+            PeerMessage::Transactional(Said::Request { to: group, request }) => {
+                to.u8(14);
+                to.u32(group.0);
+                request.encode(to);
+            }
+            PeerMessage::Transactional(Said::Reply { to: party, reply }) => {
+                to.u8(15);
+                party.encode(to);
+                reply.encode(to);
+            }
             PeerMessage::Findings { id, findings } => {
                 to.u8(13);
                 to.u64(*id);
@@ -291,6 +304,14 @@ impl Decode for PeerMessage {
             11 => PeerMessage::Offer { session: decode_session(from)?, id: from.u64()? },
             12 => PeerMessage::Question { id: from.u64()?, question: Question::decode(from)? },
             13 => PeerMessage::Findings { id: from.u64()?, findings: Findings::decode(from)? },
+            14 => {
+                let to = GroupId(from.u32()?);
+                PeerMessage::Transactional(Said::Request { to, request: twophase::Request::decode(from)? })
+            }
+            15 => {
+                let to = twophase::Party::decode(from)?;
+                PeerMessage::Transactional(Said::Reply { to, reply: twophase::Reply::decode(from)? })
+            }
             _ => return Err(DecodeError::Invalid("a message between nodes")),
         })
     }
@@ -547,6 +568,26 @@ mod tests {
                     findings: Findings { names: vec![Bytes::from_static(b"n")], counts: vec![7] },
                 },
                 "0d 0800000000000000 01000000 01000000 6e 01000000 0700000000000000",
+            ),
+            (
+                PeerMessage::Transactional(Said::Request {
+                    to: GroupId(2),
+                    request: twophase::Request {
+                        from: twophase::Party::Gateway(session),
+                        body: twophase::RequestBody::AskFloor { wanted: twophase::Timestamp(6) },
+                    },
+                }),
+                "0e 02000000 01 03000000 0500000000000000 05 0600000000000000",
+            ),
+            (
+                PeerMessage::Transactional(Said::Reply {
+                    to: twophase::Party::Shard(GroupId(3)),
+                    reply: twophase::Reply {
+                        from: GroupId(2),
+                        body: twophase::ReplyBody::Floor { floor: twophase::Timestamp(6) },
+                    },
+                }),
+                "0f 02 03000000 02000000 04 0600000000000000",
             ),
         ]
     }

@@ -51,17 +51,18 @@ fn bytes_may_arrive_one_by_one() {
 }
 
 #[test]
-fn keys_of_one_tag_change_together_and_others_name_their_shards() {
+fn keys_of_one_tag_change_together_and_where_others_cannot_their_shards_are_named() {
     let mut world = World::single();
     let client = world.connect(1);
     assert_eq!(world.call(client, "MSET {t}a 1 {t}b 2"), "+OK\r\n");
     assert_eq!(world.call(client, "MGET {t}a {t}b {t}c"), "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n");
     let (first, second) = ("a", "b");
     assert_ne!(shard(first), shard(second));
-    let refusal = world.call(client, "MSET a 1 b 2");
-    assert!(refusal.starts_with("-ERR 'mset' was not executed"), "{refusal}");
+    let refusal = world.call(client, "LMOVE a b LEFT LEFT");
+    assert!(refusal.starts_with("-ERR 'lmove' was not executed"), "{refusal}");
     assert!(refusal.contains(&format!("{} and {}", shard(first), shard(second))), "{refusal}");
-    assert_eq!(world.call(client, "EXISTS a"), ":0\r\n");
+    assert_eq!(world.call(client, "MSET a 1 b 2"), "+OK\r\n");
+    assert_eq!(world.call(client, "EXISTS a b"), ":2\r\n");
 }
 
 #[test]

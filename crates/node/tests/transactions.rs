@@ -170,26 +170,15 @@ fn a_pipelined_transaction_keeps_its_place_among_the_commands_around_it() {
 }
 
 #[test]
-fn keys_on_two_shards_are_refused_and_nothing_is_executed() {
+fn what_cannot_be_carried_out_over_shards_is_refused_and_nothing_is_executed() {
     let mut world = World::with(Config { shards: 16, ..config() });
     let client = world.connect(1);
-    says(&mut world, client, &[("MULTI", "+OK"), ("SET a 1", "+QUEUED"), ("SET b 1", "+QUEUED")]);
-    let refused = world.call(client, "EXEC");
-    assert!(refused.starts_with("-EXECABORT ") && refused.contains("two-phase commit"), "{refused}");
-    says(&mut world, client, &[("GET a", "$-1"), ("MULTI", "+OK")]);
-    let refused = world.call(client, "DBSIZE");
-    assert!(refused.contains("all shards"), "{refused}");
-    says(
-        &mut world,
-        client,
-        &[
-            ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
-            ("MULTI", "+OK"),
-            ("SET {t}a 1", "+QUEUED"),
-            ("SET {t}b 1", "+QUEUED"),
-            ("EXEC", "*2\r\n+OK\r\n+OK"),
-        ],
-    );
+    for command in ["LMOVE a b LEFT LEFT", "MSETNX a 2 b 2"] {
+        says(&mut world, client, &[("MULTI", "+OK"), ("SET a 1", "+QUEUED"), (command, "+QUEUED")]);
+        let refused = world.call(client, "EXEC");
+        assert!(refused.starts_with("-EXECABORT ") && refused.contains("nothing was executed"), "{refused}");
+        says(&mut world, client, &[("EXISTS a b", ":0")]);
+    }
 }
 
 #[test]

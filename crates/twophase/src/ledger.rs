@@ -180,6 +180,14 @@ impl<U> Ledger<U> {
         prepared.map(|(id, _)| *id).take(self.prepared)
     }
 
+    /// What takes the prepared ones back, the oldest first.
+    pub fn undos(&self) -> impl Iterator<Item = &U> {
+        self.records.values().filter_map(|record| match &record.state {
+            State::Prepared { undo, .. } => Some(undo),
+            State::Committed { .. } | State::Aborted(_) => None,
+        })
+    }
+
     /// Panics naming the broken invariant.
     pub fn check(&self) {
         let count = self.records.values().filter(|r| matches!(r.state, State::Prepared { .. })).count();

@@ -182,6 +182,23 @@ impl<O: Ord + Copy> LockTable<O> {
         !self.is_empty() && self.is_held(database, key, mode, &counts)
     }
 
+    /// All who hold what this one lock conflicts with.
+    pub fn all_in_the_way<'a>(
+        &'a self,
+        database: DatabaseId,
+        key: Option<&'a [u8]>,
+        mode: Mode,
+    ) -> impl Iterator<Item = O> + 'a {
+        self.holders(database, key, mode)
+    }
+
+    /// The keys of a database that somebody holds alone.
+    pub fn changing_keys(&self, database: DatabaseId) -> impl Iterator<Item = &[u8]> {
+        let keys = self.databases.get(&database).into_iter().flat_map(|database| &database.keys);
+        let changing = keys.filter(|(_, holders)| holders.values().any(|mode| *mode == Mode::Exclusive));
+        changing.map(|(key, _)| &key[..])
+    }
+
     fn is_held(
         &self,
         database: DatabaseId,

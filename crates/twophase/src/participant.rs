@@ -161,6 +161,36 @@ impl Participant {
             && self.reads.allow_change(database, key)
     }
 
+    /// Whether this leader keeps nobody from anything beside what the ledger says: it has promised nothing, and no window is open.
+    #[inline]
+    pub fn is_free(&self) -> bool {
+        self.promised.is_empty() && self.reads.hold_nothing()
+    }
+
+    /// Whether a plain read that is answered behind all that is proposed will meet nothing that is prepared.
+    pub fn allows_read_behind<U>(
+        &self,
+        ledger: &Ledger<U>,
+        database: DatabaseId,
+        key: Option<&[u8]>,
+    ) -> bool {
+        let counts = |owner| !self.resolving.contains_key(&owner);
+        !ledger.locks().is_in_the_way(database, key, Mode::Shared, counts)
+            && !self.promised.is_in_the_way(database, key, Mode::Shared, |_| true)
+    }
+
+    /// Since when, at the longest, this leader has known of a prepared transaction that keeps a plain command from a key.
+    pub fn held_since<U>(
+        &self,
+        ledger: &Ledger<U>,
+        database: DatabaseId,
+        key: Option<&[u8]>,
+        mode: Mode,
+    ) -> Option<Time> {
+        let holders = ledger.locks().all_in_the_way(database, key, mode);
+        holders.filter_map(|owner| self.held.get(&owner).map(|held| held.since)).min()
+    }
+
     /// Until when reads over several shards may rest on this leader's word: before that, it must not hand its leadership over.
     pub fn windows_until(&self) -> Option<Time> {
         self.reads.open_until()

@@ -36,7 +36,19 @@ pub enum EventClass {
     New = 1 << 14,
 }
 
+impl EventClass {
+    /// The class of this bit, if it is one's.
+    pub fn of_bit(bit: u32) -> Option<Self> {
+        use EventClass::*;
+        let all =
+            [Generic, String, List, Set, Hash, SortedSet, Expired, Evicted, Stream, KeyMiss, Module, New];
+        all.into_iter().find(|class| *class as u32 == bit)
+    }
+}
+
 impl EventClasses {
+    /// All that there are, in no form.
+    pub const EVERY: Self = Self(Self::ALL.0 | EventClass::KeyMiss as u32 | EventClass::New as u32);
     /// `K`: told as `__keyspace@<db>__:<key>`.
     pub const KEYSPACE: Self = Self(1);
     /// `E`: told as `__keyevent@<db>__:<event>`.

@@ -19,8 +19,11 @@ impl Replica {
         if keyspace.next_expiry().is_none_or(|first| first > wall) {
             return;
         }
-        let keys = keyspace.expired(wall, EXPIRE_KEYS_MAX);
+        let mut keys = keyspace.expired(wall, EXPIRE_KEYS_MAX);
+        keys.retain(|(database, key)| self.may_let_go(*database, key));
         if keys.is_empty() {
+            // They are held by transactions whose outcome isn't known yet.
+            self.rests_until = hub.now + super::REST;
             return;
         }
         hub.counters.expired += keys.len() as u64;

@@ -58,6 +58,11 @@ impl Reads {
     }
 
     #[inline]
+    pub(super) fn hold_nothing(&self) -> bool {
+        self.locked.is_empty()
+    }
+
+    #[inline]
     pub(super) fn allow_change(&self, database: DatabaseId, key: Option<&[u8]>) -> bool {
         !self.locked.is_in_the_way(database, key, Mode::Exclusive, |_| true)
     }

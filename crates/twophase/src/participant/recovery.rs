@@ -17,7 +17,7 @@ use base::{GroupId, Outbox, Time};
 /// Something that is prepared.
 #[derive(Debug)]
 pub(super) struct Held {
-    since: Time,
+    pub(super) since: Time,
     /// When to ask next.
     next: Time,
     is_asked: bool,

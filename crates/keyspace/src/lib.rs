@@ -10,6 +10,8 @@
 
 /// One shard: its databases, what they have in common, and what the shard's log decides about them.
 pub mod keyspace;
+/// Lookups to come, brought near.
+pub mod prefetch;
 /// Lists, sets, hashes, sorted sets and streams.
 mod types;
 /// How recently and how often keys are used.

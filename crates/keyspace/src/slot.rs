@@ -14,6 +14,11 @@ const LEAF_MERGED: usize = LEAF_MAX / 2;
 /// The directory doubles only while it has this many entries a cell: hashes that don't spread can't blow it up.
 const ENTRIES_PER_CELL_MIN: usize = 16;
 
+/// How many entries are looked at around the place where one should be.
+const WINDOW: usize = 16;
+/// How many entries a cache line of the usual 64 bytes holds.
+const LINE: usize = 64 / size_of::<Entry>();
+
 /// One key's place and record.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -80,6 +85,33 @@ impl Slot {
                 locate(&found.entries, leaf, found.depth, position, key)
             }
         }
+    }
+
+    /// The first entry at `position` or after it, in the array where that position belongs. No key is looked at.
+    #[inline]
+    pub(crate) fn first_from(&self, position: Position) -> Option<&Entry> {
+        let (entries, depth) = match self {
+            Slot::Small(entries) => (entries, 0),
+            Slot::Large(directory) => {
+                let leaf = &directory.leaves[directory.leaf_of(position) as usize];
+                (&leaf.entries, leaf.depth)
+            }
+        };
+        entries.get(first_from(entries, depth, position))
+    }
+
+    /// Some entries of each cache line that [`Slot::first_from`] will most likely look at.
+    #[inline]
+    pub(crate) fn lines_around(&self, position: Position) -> impl Iterator<Item = &Entry> {
+        let (entries, depth): (&[Entry], u32) = match self {
+            Slot::Small(entries) => (entries, 0),
+            Slot::Large(directory) => {
+                let leaf = &directory.leaves[directory.leaf_of(position) as usize];
+                (&leaf.entries, leaf.depth)
+            }
+        };
+        let start = guess(entries.len(), depth, position);
+        entries[start..entries.len().min(start + WINDOW)].iter().step_by(LINE)
     }
 
     /// The entry that was located.
@@ -388,13 +420,12 @@ fn locate(entries: &[Entry], leaf: u32, depth: u32, position: Position, key: &[u
 /// stepping would mispredict on memory that isn't in the cache, and stall the processor for each.
 #[inline]
 fn first_from(entries: &[Entry], depth: u32, position: Position) -> usize {
-    const WINDOW: usize = 16;
     let count_before =
         |entries: &[Entry]| entries.iter().map(|entry| usize::from(entry.position < position)).sum::<usize>();
-    let Some(last_start) = entries.len().checked_sub(WINDOW) else { return count_before(entries) };
-    let fraction = position.hash().checked_shl(depth).unwrap_or(0);
-    let guess = ((u128::from(fraction) * entries.len() as u128) >> 64) as usize;
-    let start = guess.saturating_sub(WINDOW / 2).min(last_start);
+    if entries.len() < WINDOW {
+        return count_before(entries);
+    }
+    let start = guess(entries.len(), depth, position);
     let (before, rest) = entries.split_at(start);
     let (window, after) = rest.split_at(WINDOW);
     match count_before(window) {
@@ -404,6 +435,60 @@ fn first_from(entries: &[Entry], depth: u32, position: Position) -> usize {
     }
 }
 
+/// Where the window begins in which a position should be, among so many entries.
+#[inline]
+fn guess(len: usize, depth: u32, position: Position) -> usize {
+    let fraction = position.hash().checked_shl(depth).unwrap_or(0);
+    let guess = ((u128::from(fraction) * len as u128) >> 64) as usize;
+    guess.saturating_sub(WINDOW / 2).min(len.saturating_sub(WINDOW))
+}
+
 fn tail(entries: &[Entry], from: Position) -> &[Entry] {
     &entries[entries.partition_point(|entry| entry.position < from)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, LINE, Slot, WINDOW};
+    use crate::position::Placement;
+    use crate::record::{About, Record};
+    use base::database::Kind;
+
+    fn filled(placement: &Placement, keys: u32) -> Slot {
+        let mut slot = Slot::EMPTY;
+        for number in 0..keys {
+            let key = format!("{{t}}{number}");
+            let position = placement.of(key.as_bytes());
+            let about = About { kind: Kind::String, expires_at: None, revision: 1, access: 0, frequency: 0 };
+            let entry = Entry { position, record: Record::new(about, key.as_bytes(), b"v", &[]) };
+            let locus = slot.locate(position, key.as_bytes()).expect_err("keys are distinct");
+            slot.insert(locus, entry);
+        }
+        slot
+    }
+
+    /// What is fetched before a lookup is what the lookup then needs: else it would only cost.
+    #[test]
+    fn the_lines_that_are_fetched_are_those_of_the_entry() {
+        let placement = Placement::new([3, 4]);
+        for keys in [1, 5, 40, 100, 3_000] {
+            let slot = filled(&placement, keys);
+            let (mut near, mut lines) = (0, 0);
+            for number in 0..keys {
+                let position = placement.of(format!("{{t}}{number}").as_bytes());
+                let first = slot.first_from(position).expect("it is there");
+                assert_eq!(first.position, position);
+                let address = std::ptr::from_ref(first).addr();
+                let line = LINE * size_of::<Entry>();
+                near += u32::from(slot.lines_around(position).any(|entry| {
+                    (0..line).contains(&address.wrapping_sub(std::ptr::from_ref(entry).addr()))
+                }));
+                lines += slot.lines_around(position).count();
+            }
+            assert!(near * 10 >= keys * 9, "{near} of {keys} were near");
+            assert!(lines <= keys as usize * WINDOW.div_ceil(LINE));
+        }
+        assert!(Slot::EMPTY.first_from(placement.of(b"k")).is_none());
+        assert_eq!(Slot::EMPTY.lines_around(placement.of(b"k")).count(), 0);
+    }
 }

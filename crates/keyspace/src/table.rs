@@ -36,8 +36,9 @@ impl Table {
         self.len
     }
 
+    /// The slot of a position, unless its page was never needed.
     #[inline]
-    fn slot(&self, position: Position) -> Option<&Slot> {
+    pub(crate) fn slot(&self, position: Position) -> Option<&Slot> {
         let (page, slot) = place(position.slot());
         Some(&self.pages.get(page)?.as_ref()?.slots[slot])
     }

@@ -104,7 +104,11 @@ impl Node {
         let mut reader = std::mem::take(&mut client.reader);
         let mut authenticated = client.authenticated;
         let mut at = 0;
+        let mut seen = 0;
         loop {
+            if at >= seen {
+                seen = at + self.look_ahead(slot, &data[at..]);
+            }
             match reader.next(&data[at..]) {
                 Ok(Progress::Command { consumed }) => {
                     let words: Words<'_> = reader.args(&data[at..]).collect();

@@ -49,6 +49,8 @@ mod load;
 pub mod locking;
 /// The node looks at itself.
 pub mod look;
+/// Keys of a pipeline, brought near together.
+mod look_ahead;
 /// What it does: a group's state machine.
 pub mod machine;
 /// From meta's wishes to a group's membership and leader.

@@ -405,6 +405,41 @@ fn read_header(input: &[u8], at: usize) -> Header {
     }
 }
 
+/// The second words of the commands at the front of `input`, most often their keys, as far as they are whole arrays of bulk strings.
+/// Each comes with where in `input` its command ends. A cheap look at what comes next, to prepare for it: nothing is judged, and what
+/// can't be read ends it.
+pub fn keys_ahead(input: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
+    let mut end = 0;
+    core::iter::from_fn(move || {
+        let rest = input.get(end..)?;
+        let (count, mut at) = ahead(rest, b'*')?;
+        let mut key: &[u8] = &[];
+        for word in 0..count {
+            let header = rest.get(at..)?;
+            let (length, start) = ahead(header, b'$')?;
+            let body = header.get(start..start + length)?;
+            if word == 1 {
+                key = body;
+            }
+            at += start + length + 2;
+        }
+        end += at;
+        Some((key, end))
+    })
+}
+
+/// A header of this kind: its number, and where the next thing begins.
+#[inline]
+fn ahead(input: &[u8], kind: u8) -> Option<(usize, usize)> {
+    if *input.first()? != kind {
+        return None;
+    }
+    match read_header(input, 1) {
+        Header::Value(value, next) => Some((usize::try_from(value).ok()?, next)),
+        Header::Incomplete | Header::Invalid => None,
+    }
+}
+
 /// Splits a line into words as Redis does: spaces between them, `"…"` with escapes, `'…'` with `\'`; a NUL ends it.
 fn split_line(line: &[u8], into: &mut Vec<u8>, places: &mut Vec<Place>) -> Result<(), ProtocolError> {
     let end = line.iter().position(|&byte| byte == 0).unwrap_or(line.len());

@@ -261,8 +261,26 @@ proptest! {
         prop_assert_eq!(&hear(Limits::default(), &input, &pieces), &whole);
     }
 
+    /// The look ahead reads the same words and ends as the reader, and stops at what isn't whole.
+    #[test]
+    fn keys_ahead_are_those_that_are_read(commands in some_commands(), cut in 0usize..2_000) {
+        let mut expected = Vec::new();
+        let mut input = Vec::new();
+        for command in commands.iter().filter(|command| !command.is_empty()) {
+            input.extend_from_slice(&encoded(core::slice::from_ref(command)));
+            expected.push((command.get(1).cloned().unwrap_or_default(), input.len()));
+        }
+        let input = &input[..cut.min(input.len())];
+        expected.retain(|(_, end)| *end <= input.len());
+        let seen: Vec<_> = super::keys_ahead(input).map(|(key, end)| (key.to_vec(), end)).collect();
+        // Without its last line end a command is already known.
+        prop_assert!(seen.len() <= expected.len() + 1);
+        prop_assert_eq!(&seen[..expected.len()], &expected[..]);
+    }
+
     #[test]
     fn no_bytes_make_it_panic(input in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = heard(&input);
+        let _ = super::keys_ahead(&input).count();
     }
 }

@@ -22,6 +22,8 @@ pub mod logs;
 pub mod queues;
 /// Nothing is executed twice.
 pub mod run_once;
+/// Transactions over several keys take effect in one order.
+pub mod serializability;
 /// What a single copy of a few strings would answer.
 pub mod strings;
 /// Transactions happen at one moment, and whole.
@@ -62,6 +64,7 @@ pub fn judge(history: &History) -> Vec<Finding> {
         walk::check,
         queues::check,
         transactions::check,
+        serializability::check,
     ];
     all.iter().flat_map(|check| check(history)).collect()
 }

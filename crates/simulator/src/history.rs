@@ -267,6 +267,49 @@ pub enum AccountAction {
     MoveIfStill(Pair, i64),
 }
 
+/// One thing that a transaction does with a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Micro {
+    /// RPUSH of what is appended nowhere else.
+    Append {
+        /// The list.
+        key: usize,
+        /// The element.
+        element: u64,
+    },
+    /// LRANGE of all of it.
+    Read {
+        /// The list.
+        key: usize,
+        /// What was there, if there was an answer.
+        seen: Vec<u64>,
+    },
+}
+
+/// What became of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It took effect and answered.
+    Done,
+    /// It did nothing, or was never begun.
+    Refused,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// A transaction on lists.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// What it does, in order.
+    pub ops: Vec<Micro>,
+    /// When it was sent.
+    pub called: u64,
+    /// When it was answered, if it took effect.
+    pub returned: Option<u64>,
+    /// Its fate.
+    pub fate: Fate,
+}
+
 /// Everything that clients did and heard.
 #[derive(Debug, Default)]
 pub struct History {
@@ -293,6 +336,10 @@ pub struct History {
     /// Transactions by the pair of accounts that they are about; an answer is what the pair holds after it. Those that did
     /// nothing aren't here.
     pub accounts: Vec<Vec<Call<AccountAction, Pair>>>,
+    /// Transactions on lists.
+    pub appends: Vec<Append>,
+    /// How many lists there are.
+    pub lists: usize,
     /// Since when nothing goes wrong any more, and what went wrong is over.
     pub quiet_since: Option<u64>,
     /// Commands sent, of every kind.

@@ -9,7 +9,8 @@ use simulator::workload::Parts;
 use simulator::world::Settings;
 
 /// The checkers of what is promised; that a run was too small, say, proves no bug.
-const PROMISES: [&str; 12] = [
+const PROMISES: [&str; 13] = [
+    "serializability",
     "elections",
     "logs",
     "copies",
@@ -29,7 +30,7 @@ fn broken_promise(outcome: Outcome) -> Option<Finding> {
 }
 
 /// What all clients do is enough to find most bugs.
-const NOBODY_ELSE: Parts = Parts { queues: false, accounts: false };
+const NOBODY_ELSE: Parts = Parts { queues: false, accounts: false, appends: false };
 
 /// A bug, and worlds in which it is likely to show.
 struct Case {

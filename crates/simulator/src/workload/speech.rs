@@ -29,6 +29,11 @@ pub fn account_keys(pair: usize) -> [Vec<u8>; 2] {
     ["a", "b"].map(|name| format!("{{t{pair}}}{name}").into_bytes())
 }
 
+/// The name of a list that grows. Each has a slot of its own.
+pub fn list_key(list: usize) -> Vec<u8> {
+    format!("g:{list}").into_bytes()
+}
+
 /// The queue of this name.
 pub fn queue_of(key: &[u8]) -> Option<QueueIndex> {
     (0..QUEUES as QueueIndex).find(|&queue| queue_key(queue) == key)
@@ -50,6 +55,8 @@ pub enum Known {
     Mortal(usize),
     /// One of this pair of accounts.
     Account(usize),
+    /// The list of this number.
+    List(usize),
     /// One of the two shared by all, or a queue.
     Shared,
     /// Nobody writes such keys.
@@ -66,6 +73,9 @@ pub fn recognize(key: &[u8]) -> Known {
         [b'l', b':', digits @ ..] => number(digits).map_or(Known::Stranger, Known::Ledger),
         [b'm', b':', digits @ ..] => {
             number(digits).map_or(Known::Stranger, |number: u32| Known::Mortal(number as usize))
+        }
+        [b'g', b':', digits @ ..] => {
+            number(digits).map_or(Known::Stranger, |list: u32| Known::List(list as usize))
         }
         [b'{', b't', digits @ .., b'}', b'a'..=b'b'] => {
             number(digits).map_or(Known::Stranger, |pair: u32| Known::Account(pair as usize))
@@ -217,6 +227,7 @@ mod tests {
     fn keys_are_known_by_their_names() {
         assert_eq!(recognize(&family_key(12, 2)), Known::Family(12));
         assert_eq!(recognize(&ledger_key(7)), Known::Ledger(7));
+        assert_eq!(recognize(&super::list_key(3)), Known::List(3));
         assert_eq!(recognize(super::COUNTER), Known::Shared);
         assert_eq!(recognize(b"l:x"), Known::Stranger);
         assert_eq!(recognize(b"{f1}z"), Known::Stranger);

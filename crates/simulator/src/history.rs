@@ -265,6 +265,10 @@ pub enum AccountAction {
     Move(i64),
     /// Moves this much, if they still hold what was seen under WATCH.
     MoveIfStill(Pair, i64),
+    /// Adds this much to the first alone, by a command on one key; of the answer only the first number counts.
+    Add(i64),
+    /// Looks at the first alone; of the answer only the first number counts.
+    LookAtFirst,
 }
 
 /// Everything that clients did and heard.
@@ -293,6 +297,8 @@ pub struct History {
     /// Transactions by the pair of accounts that they are about; an answer is what the pair holds after it. Those that did
     /// nothing aren't here.
     pub accounts: Vec<Vec<Call<AccountAction, Pair>>>,
+    /// The same of accounts that lie on two shards.
+    pub spread: Vec<Vec<Call<AccountAction, Pair>>>,
     /// Since when nothing goes wrong any more, and what went wrong is over.
     pub quiet_since: Option<u64>,
     /// Commands sent, of every kind.

@@ -67,6 +67,8 @@ pub struct Parts {
     pub queues: bool,
     /// Those who move amounts between accounts.
     pub accounts: bool,
+    /// Those who move amounts between accounts on two shards.
+    pub spread: bool,
 }
 
 /// How long no answer is within the promise: 5 s, on a clock that may be slow, and the way there and back.
@@ -131,6 +133,10 @@ impl Workload {
         }
         if parts.accounts {
             let trade = Box::new(accounts::Accounts::default());
+            workload.crews.push(Crew::new(trade, workload.clients(), hosts, &mut rng));
+        }
+        if parts.spread {
+            let trade = Box::new(accounts::Accounts::spread());
             workload.crews.push(Crew::new(trade, workload.clients(), hosts, &mut rng));
         }
         workload
@@ -537,7 +543,8 @@ impl Workload {
             Purpose::Size(_) => {
                 if let Outcome::Done(Reply::Integer(keys)) = outcome {
                     // Whatever was ever written, the two that all share, and the queues.
-                    let alone = history.ledger.len() + history.mortals.len() + 2 * history.accounts.len();
+                    let pairs = history.accounts.len() + history.spread.len();
+                    let alone = history.ledger.len() + history.mortals.len() + 2 * pairs;
                     let keys_max = (alone + FAMILY_KEYS * history.families.len() + 2 + QUEUES) as i64;
                     history.sizes.push(Size { called: pending.sent, returned: now, keys, keys_max });
                 }
@@ -627,10 +634,13 @@ impl Workload {
                 Known::Family(family) if family < self.history.families.len() => {}
                 Known::Mortal(number) if number < self.history.mortals.len() => {}
                 Known::Account(pair) if pair < self.history.accounts.len() => {}
+                Known::Spread(pair) if pair < self.history.spread.len() => {}
                 Known::Shared => {}
-                Known::Family(_) | Known::Mortal(_) | Known::Account(_) | Known::Stranger => {
-                    walk.strangers.push(key)
-                }
+                Known::Family(_)
+                | Known::Mortal(_)
+                | Known::Account(_)
+                | Known::Spread(_)
+                | Known::Stranger => walk.strangers.push(key),
             }
         }
     }

@@ -78,6 +78,15 @@ pub enum PeerMessage {
         /// Which of its commands.
         id: u64,
     },
+    /// A command that waits was offered something, and has found nothing; it waits on.
+    WaitTried {
+        /// The group.
+        group: GroupId,
+        /// The gateway's session.
+        session: SessionId,
+        /// Which of its commands.
+        id: u64,
+    },
     /// A node asks all others, or tells them something.
     Question {
         /// Names the question; 0 wants no answer.
@@ -250,6 +259,12 @@ impl Encode for PeerMessage {
                 encode_session(*session, to);
                 to.u64(*id);
             }
+            PeerMessage::WaitTried { group, session, id } => {
+                to.u8(16);
+                to.u32(group.0);
+                encode_session(*session, to);
+                to.u64(*id);
+            }
             PeerMessage::Offer { session, id } => {
                 to.u8(11);
                 encode_session(*session, to);
@@ -312,6 +327,11 @@ impl Decode for PeerMessage {
                 let to = twophase::Party::decode(from)?;
                 PeerMessage::Transactional(Said::Reply { to, reply: twophase::Reply::decode(from)? })
             }
+            16 => PeerMessage::WaitTried {
+                group: GroupId(from.u32()?),
+                session: decode_session(from)?,
+                id: from.u64()?,
+            },
             _ => return Err(DecodeError::Invalid("a message between nodes")),
         })
     }
@@ -532,6 +552,10 @@ mod tests {
             (
                 PeerMessage::WaitNoMore { group: GroupId(2), session, id: 8 },
                 "0a 02000000 03000000 0500000000000000 0800000000000000",
+            ),
+            (
+                PeerMessage::WaitTried { group: GroupId(2), session, id: 8 },
+                "10 02000000 03000000 0500000000000000 0800000000000000",
             ),
             (PeerMessage::Offer { session, id: 8 }, "0b 03000000 0500000000000000 0800000000000000"),
             (

@@ -9,7 +9,6 @@
 use crate::api::{ClientId, Level};
 use crate::clients::Ticket;
 use crate::hub::{Waiter, Work};
-use crate::lanes;
 use crate::node::{Copy, Node};
 use crate::op::{Invocation, Op, Words, encode_op};
 use crate::runs::{Plan, Whose};
@@ -289,7 +288,7 @@ impl Node {
                 self.end_waiting_read(id, &reply);
             }
             // It was not done, and the client waits on for who leads next; but not at its first try.
-            Err(error) if error == lanes::try_again() && command.waited && command.ending.is_none() => {
+            Err(error) if error.starts_with(b"-TRYAGAIN ") && command.waited && command.ending.is_none() => {
                 self.go_on_waiting(id);
             }
             Err(error) => self.end_waiting(id, &error),

@@ -33,10 +33,15 @@ const TRIES_AT_ONCE: u32 = 3;
 /// The longest rest, in milliseconds.
 const REST_MS_MAX: u64 = 64;
 
+/// The most memory that the values of all runs of a node may take together, about: more wait until others have ended.
+const SCRATCHES_BYTES_MAX: u64 = 8 * SCRATCH_BYTES_MAX;
+
 /// The runs of this node.
 #[derive(Debug, Default)]
 pub struct Runs {
     live: BTreeMap<u64, Run>,
+    /// What their scratches hold.
+    bytes: u64,
     next: u64,
     /// Who has its turn at a key: the first.
     turns: BTreeMap<KeyOf, VecDeque<u64>>,
@@ -85,6 +90,8 @@ struct Run {
     questions: usize,
     /// Keys at which it takes turns.
     turns: Vec<KeyOf>,
+    /// What its scratch holds, as it was counted.
+    bytes: u64,
     stage: Stage,
 }
 
@@ -146,10 +153,15 @@ impl Runs {
     /// A run is over; answers those that may have their turn now.
     fn remove(&mut self, id: u64) -> Option<(Run, BTreeSet<u64>)> {
         let run = self.live.remove(&id)?;
+        self.bytes -= run.bytes;
         let mut next = BTreeSet::new();
         for key in &run.turns {
             let Some(queue) = self.turns.get_mut(key) else { continue };
-            queue.retain(|other| *other != id);
+            if queue.front() == Some(&id) {
+                queue.pop_front();
+            } else {
+                queue.retain(|other| *other != id);
+            }
             next.extend(queue.front());
             if queue.is_empty() {
                 self.turns.remove(key);
@@ -162,9 +174,6 @@ impl Runs {
 impl Run {
     /// A fresh beginning; what it wants to know stays known.
     fn begin_try(&mut self) {
-        if let Some(scratch) = &mut self.scratch {
-            scratch.clear();
-        }
         self.latest = UnixMillis(0);
         self.questions = 0;
     }
@@ -241,6 +250,7 @@ impl Node {
             round: 0,
             questions: 0,
             turns,
+            bytes: 0,
             stage: Stage::Waiting,
         };
         self.runs.live.insert(id, run);
@@ -355,6 +365,13 @@ impl Node {
                 if bytes > SCRATCH_BYTES_MAX {
                     return self.end_run(id, Err(fetch::too_large()));
                 }
+                let others = self.runs.bytes - run.bytes;
+                if others > 0 && others + bytes > SCRATCHES_BYTES_MAX {
+                    base::mark!("a_run_waits_for_memory");
+                    return self.run_again(id);
+                }
+                self.runs.bytes = others + bytes;
+                run.bytes = bytes;
                 self.compute(id);
             }
             stage => run.stage = stage,
@@ -379,8 +396,11 @@ impl Node {
 
     /// The commands have run on the scratch of this round, to their end or not.
     fn computed(&mut self, id: u64, round: u32, scratch: Box<Scratch>, outcome: Result<Vec<Vec<u8>>, Halt>) {
-        let Some(run) = self.runs.live.get_mut(&id).filter(|run| run.round == round) else { return };
+        let Some(run) = self.runs.live.get_mut(&id) else { return };
         run.scratch = Some(scratch);
+        if run.round != round {
+            return;
+        }
         match outcome {
             Ok(replies) => self.run_has_run(id, replies),
             Err(Halt::Needs(needs)) => {
@@ -466,6 +486,11 @@ impl Node {
         run.tries += 1;
         run.round += 1;
         run.stage = Stage::Waiting;
+        // Who waits holds nothing.
+        self.runs.bytes -= std::mem::take(&mut run.bytes);
+        if let Some(scratch) = &mut run.scratch {
+            scratch.clear();
+        }
         if now.since(run.since) >= self.hub.config.request_timeout {
             return self.end_run(id, Err(busy()));
         }

@@ -253,14 +253,9 @@ impl Encode for PeerMessage {
                     to.bytes(key);
                 }
             }
-            PeerMessage::WaitNoMore { group, session, id } => {
-                to.u8(10);
-                to.u32(group.0);
-                encode_session(*session, to);
-                to.u64(*id);
-            }
-            PeerMessage::WaitTried { group, session, id } => {
-                to.u8(16);
+            PeerMessage::WaitNoMore { group, session, id }
+            | PeerMessage::WaitTried { group, session, id } => {
+                to.u8(if matches!(self, PeerMessage::WaitNoMore { .. }) { 10 } else { 16 });
                 to.u32(group.0);
                 encode_session(*session, to);
                 to.u64(*id);

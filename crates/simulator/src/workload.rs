@@ -129,7 +129,8 @@ impl Workload {
         };
         (0..FAMILIES).for_each(|_| workload.add_family());
         if parts.queues {
-            workload.crews.push(Crew::new(Box::new(queues::Queues), workload.clients(), hosts, &mut rng));
+            let trade = Box::new(queues::Queues { apart: rng.chance(1, 2) });
+            workload.crews.push(Crew::new(trade, workload.clients(), hosts, &mut rng));
         }
         if parts.accounts {
             let trade = Box::new(accounts::Accounts::default());

@@ -20,8 +20,8 @@ pub fn mortal_key(number: usize) -> Vec<u8> {
 }
 
 /// The name of a queue. The braces make all of them share a slot.
-pub fn queue_key(queue: QueueIndex) -> Vec<u8> {
-    format!("{{q}}{queue}").into_bytes()
+pub fn queue_key(queue: QueueIndex, apart: bool) -> Vec<u8> {
+    if apart { format!("q{queue}") } else { format!("{{q}}{queue}") }.into_bytes()
 }
 
 /// The names of two accounts, which share a slot.
@@ -41,7 +41,7 @@ pub fn spread_keys(pair: usize) -> [Vec<u8>; 2] {
 
 /// The queue of this name.
 pub fn queue_of(key: &[u8]) -> Option<QueueIndex> {
-    (0..QUEUES as QueueIndex).find(|&queue| queue_key(queue) == key)
+    (0..QUEUES as QueueIndex).find(|&queue| [true, false].iter().any(|apart| queue_key(queue, *apart) == key))
 }
 
 /// The counter that all clients share.

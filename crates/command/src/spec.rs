@@ -419,6 +419,16 @@ impl Spec {
         }
     }
 
+    /// Whether a request may have more than one key.
+    #[inline]
+    pub const fn may_name_several_keys(&self) -> bool {
+        match self.keys {
+            [] => false,
+            [only] => !matches!(only.find, Find::Range { last: 0, .. }),
+            _ => true,
+        }
+    }
+
     /// The keys among `args`, the command's name first. A request whose words don't say where its keys are (a count
     /// that isn't a number) has none here, and is refused where it runs.
     #[inline]

@@ -63,7 +63,7 @@ pub struct Event {
     pub database: DatabaseId,
     /// Its class.
     pub class: EventClass,
-    /// Its name.
+    /// Its name; not always known to this release's commands, for it may have come with another shard's effects.
     pub event: Cow<'static, str>,
     /// Of which key.
     pub key: Box<[u8]>,
@@ -227,6 +227,14 @@ impl Keyspace {
     ) {
         if self.listening.has(class) {
             let event = Cow::Borrowed(event);
+            self.events.push(Event { database, class, event, key: Box::from(key) });
+        }
+    }
+
+    /// Notes an event that was told elsewhere, where the command ran, if somebody listens.
+    pub fn note_told(&mut self, database: DatabaseId, class: EventClass, event: &str, key: &[u8]) {
+        if self.listening.has(class) {
+            let event = Cow::Owned(event.to_owned());
             self.events.push(Event { database, class, event, key: Box::from(key) });
         }
     }

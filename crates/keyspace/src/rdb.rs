@@ -133,7 +133,7 @@ pub fn write_dump(value: &Value) -> Vec<u8> {
 
 /// The dump of a string.
 pub fn dump_string(value: &[u8]) -> Vec<u8> {
-    let mut dump = Vec::with_capacity(1 + 9 + value.len() + FOOTER_BYTES);
+    let mut dump = Vec::with_capacity(1 + 9 + value.len() + DUMP_FOOTER_BYTES);
     write_string_value(&mut dump, value);
     seal(dump)
 }
@@ -153,8 +153,8 @@ pub fn read_dump(dump: &[u8]) -> Result<Value, BadValue> {
     if rest.is_empty() { Ok(value) } else { Err(BadValue::Malformed("more bytes than the value has")) }
 }
 
-/// Version and checksum.
-const FOOTER_BYTES: usize = 10;
+/// The bytes of version and checksum, at the end of a dump.
+pub const DUMP_FOOTER_BYTES: usize = 10;
 
 /// Makes a dump of a value with its type: the version follows from the type.
 pub fn seal(mut typed: Vec<u8>) -> Vec<u8> {
@@ -162,7 +162,7 @@ pub fn seal(mut typed: Vec<u8>) -> Vec<u8> {
         Some(&kind) if kind > types::STREAM_3 => VERSION_FIELD_EXPIRY,
         _ => VERSION,
     };
-    typed.reserve_exact(FOOTER_BYTES);
+    typed.reserve_exact(DUMP_FOOTER_BYTES);
     typed.extend_from_slice(&version.to_le_bytes());
     let checksum = crc64(&typed);
     typed.extend_from_slice(&checksum.to_le_bytes());

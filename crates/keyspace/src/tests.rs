@@ -6,6 +6,7 @@ mod faults;
 mod gather;
 mod model;
 mod order;
+mod tentative;
 mod types;
 mod victims;
 

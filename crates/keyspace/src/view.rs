@@ -49,6 +49,58 @@ impl<'a> View<'a> {
 }
 
 impl View<'_> {
+    /// The value of `key` as [`rdb::write_typed`] writes it, without fields of a hash that have expired.
+    pub fn value(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let record = self.live(key)?;
+        let mut typed = Vec::new();
+        match self.store().table.collection(record).map(Collection::value) {
+            None => rdb::write_string_value(&mut typed, record.value()),
+            Some(Value::Hash(mut fields)) => {
+                fields.retain(|field| field.expires_at.is_none_or(|at| at > self.now));
+                rdb::write_typed(&mut typed, &Value::Hash(fields));
+            }
+            Some(value) => rdb::write_typed(&mut typed, &value),
+        }
+        Some(typed)
+    }
+
+    /// Makes `key` hold this value, whatever it held. Where `expires_at` has passed, it holds nothing then.
+    pub fn put_value(
+        &mut self,
+        key: &[u8],
+        value: Value,
+        expires_at: Option<UnixMillis>,
+    ) -> Result<(), BadDump> {
+        if let Value::String(value) = value {
+            self.put_string(key, &value, expires_at.map_or(Expiry::Clear, Expiry::At));
+            return Ok(());
+        }
+        let collection = Collection::of_value(value, self.keyspace.placement.members()).ok_or(BadDump)?;
+        let (position, mut change) = self.change(key);
+        change.put_collection(position, key, collection, expires_at);
+        Ok(())
+    }
+
+    /// The first time after this moment at which `key`, or a field of its hash, isn't there any more by itself.
+    pub fn lives_until(&self, key: &[u8]) -> Option<UnixMillis> {
+        let record = self.live(key)?;
+        let first = match record.dues().first {
+            // Fields whose time has come are there until a logged decision removes them.
+            Some(first) if first <= self.now => match self.store().table.collection(record)?.value() {
+                Value::Hash(fields) => {
+                    let dues = fields.iter().filter_map(|field| field.expires_at);
+                    dues.filter(|at| *at > self.now).min()
+                }
+                _ => None,
+            },
+            first => first,
+        };
+        match (record.gone_at(), first) {
+            (Some(gone), Some(first)) => Some(gone.min(first)),
+            (gone, first) => gone.or(first),
+        }
+    }
+
     /// Where `key` stands, and everything that a mutator needs.
     pub(crate) fn change(&mut self, key: &[u8]) -> (Position, Change<'_>) {
         (self.keyspace.placement.of(key), self.keyspace.change(self.store, self.now))
@@ -258,15 +310,7 @@ impl Database for View<'_> {
 
     fn restore(&mut self, key: &[u8], dump: &[u8], expiry: Expiry) -> Result<(), BadDump> {
         let value = rdb::read_dump(dump).map_err(|_| BadDump)?;
-        let expires_at = if let Expiry::At(at) = expiry { Some(at) } else { None };
-        if let Value::String(value) = value {
-            self.put_string(key, &value, expires_at.map_or(Expiry::Clear, Expiry::At));
-            return Ok(());
-        }
-        let collection = Collection::of_value(value, self.keyspace.placement.members()).ok_or(BadDump)?;
-        let (position, mut change) = self.change(key);
-        change.put_collection(position, key, collection, expires_at);
-        Ok(())
+        self.put_value(key, value, if let Expiry::At(at) = expiry { Some(at) } else { None })
     }
 
     fn clear(&mut self) {
@@ -278,7 +322,7 @@ impl Database for View<'_> {
         self.keyspace.note_event(database, class, event, key);
     }
 
-    fn notify_in(&mut self, _database: DatabaseId, _class: EventClass, _event: &'static str, _key: &[u8]) {
-        // Nobody can listen yet.
+    fn notify_in(&mut self, database: DatabaseId, class: EventClass, event: &'static str, key: &[u8]) {
+        self.keyspace.note_event(database, class, event, key);
     }
 }

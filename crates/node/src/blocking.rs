@@ -1,6 +1,6 @@
 //! The gateway's side of blocking commands (BLPOP, BLMOVE, BZPOPMIN, XREAD BLOCK …).
 //!
-//! A command is first tried as any other. If there is nothing, its client waits here, and the group's leader is told for which keys. Each
+//! A command is first tried as any other. If there is nothing, its client waits here, and the leaders of its keys are told for which. Each
 //! offer of the leader leads to another try, under a number of its own and done once, until one gets something, or the client's time is
 //! over. The gateway says who waits again and again, so that a new leader, or one that lost its memory, knows it soon.
 //!
@@ -9,14 +9,16 @@
 use crate::api::{ClientId, Level};
 use crate::clients::Ticket;
 use crate::hub::{Waiter, Work};
-use crate::lanes;
 use crate::node::{Copy, Node};
 use crate::op::{Invocation, Op, Words, encode_op};
+use crate::runs::{Plan, Whose};
+use crate::scratch::Request;
 use crate::waitlist::{WaitToken, Waiting};
 use crate::wire::PeerMessage;
 use base::{DatabaseId, Duration, GroupId, NodeId, Time, UnixMillis};
 use bytes::Bytes;
 use command::Spec;
+use command::spec::Keys;
 use resp::Protocol;
 use std::collections::BTreeMap;
 
@@ -34,7 +36,10 @@ pub struct Blocked {
 #[derive(Debug)]
 struct Command {
     ticket: Ticket,
-    group: GroupId,
+    /// The groups of the keys that it waits for, and the leaders that were told, when.
+    groups: BTreeMap<GroupId, Option<(NodeId, Time)>>,
+    /// Whether its keys lie on several shards, so that every try is a run.
+    spans: bool,
     spec: &'static Spec,
     words: Vec<Bytes>,
     database: DatabaseId,
@@ -46,8 +51,8 @@ struct Command {
     trying: Option<Time>,
     /// An offer came while it was tried.
     again: bool,
-    /// The leader that was told, and when.
-    told: Option<(NodeId, Time)>,
+    /// Whether its try was an offer.
+    offered: bool,
     /// Whether it was tried, and found nothing.
     waited: bool,
     /// Its client is to be let go as soon as the present try is over, with this answer; or it has gone (empty).
@@ -55,10 +60,11 @@ struct Command {
 }
 
 impl Command {
-    /// The operation that gives back what this reply says was taken, if anything would be lost otherwise.
-    fn giving_back(&self, token: WaitToken, reply: &[u8]) -> Option<Bytes> {
+    /// The operation that gives back what this reply says was taken, and to which key, if anything would be lost otherwise.
+    fn giving_back(&self, token: WaitToken, reply: &[u8]) -> Option<(Bytes, Vec<u8>)> {
         let words: Words<'_> = self.words.iter().map(|word| &word[..]).collect();
         let back = command::blocking::give_back(self.spec, &words, reply)?;
+        let key = back.get(1)?.clone();
         let back: Words<'_> = back.iter().map(|word| &word[..]).collect();
         let spec = command::resolve(&back).ok()?;
         let invocation =
@@ -66,15 +72,16 @@ impl Command {
         let mut op = Vec::new();
         // What was taken needs no more memory than before, and must not be lost where that is short.
         encode_op(&mut op, &Op::Offered { token, invocation });
-        Some(op.into())
+        Some((op.into(), key))
     }
 
-    /// What its group's leader is told.
-    fn waiting(&self) -> Waiting {
+    /// What the leader of the group of some of its keys is told.
+    fn waiting(&self, is_of_group: impl Fn(&[u8]) -> bool) -> Waiting {
         let words: Words<'_> = self.words.iter().map(|word| &word[..]).collect();
-        let keys = self.spec.keys(&words);
+        let keys = if self.spans { awaited(self.spec, &words) } else { self.spec.keys(&words) };
+        let keys = keys.iter().filter(|key| is_of_group(key));
         Waiting {
-            keys: keys.iter().map(|key| (self.database, Bytes::copy_from_slice(key))).collect(),
+            keys: keys.map(|key| (self.database, Bytes::copy_from_slice(key))).collect(),
             since: self.since,
             exclusive: self.spec.is_write(),
         }
@@ -85,7 +92,7 @@ impl Command {
     fn waits_for_another_type(&self, reply: &[u8]) -> bool {
         self.waited
             && self.spec.name == "xread"
-            && self.waiting().keys.len() == 1
+            && self.waiting(|_| true).keys.len() == 1
             && reply.starts_with(b"-WRONGTYPE ")
     }
 
@@ -97,6 +104,15 @@ impl Command {
             Protocol::Resp2 => NOTHING,
         })
     }
+}
+
+/// The keys for which a command waits whose keys lie on several shards: where it takes from, not where it puts.
+fn awaited<'a>(spec: &Spec, words: &[&'a [u8]]) -> Keys<'a> {
+    let mut keys = spec.keys(words);
+    if matches!(spec.name, "blmove" | "brpoplpush") {
+        keys.truncate(1);
+    }
+    keys
 }
 
 impl Blocked {
@@ -126,11 +142,6 @@ impl Blocked {
         Some(self.commands.get(&id)?.ticket.client())
     }
 
-    /// As [`Blocked::client_of`], of whoever waits for one.
-    pub(crate) fn client_of_waiter(&self, waiter: Waiter) -> Option<ClientId> {
-        if let Waiter::Blocked(id) = waiter { self.client_of(id) } else { None }
-    }
-
     /// When a command's present try began; what is tried for it has its own time.
     pub(crate) fn tried_at(&self, id: u64) -> Option<Time> {
         self.commands.get(&id)?.trying
@@ -146,13 +157,26 @@ pub(crate) fn is_nothing(reply: &[u8]) -> bool {
 }
 
 impl Node {
-    /// Takes a command that may wait; false if its words say that it doesn't.
-    pub(crate) fn block(&mut self, slot: u32, group: GroupId, invocation: &Invocation<'_>) -> bool {
+    /// The groups for whose keys a command waits whose keys lie on several shards.
+    pub(crate) fn awaited_groups(&self, invocation: &Invocation<'_>) -> Vec<GroupId> {
+        let keys = awaited(invocation.spec, &invocation.words);
+        keys.iter().map(|key| self.view.slots.group_of_key(key)).collect()
+    }
+
+    /// Takes a command that may wait for keys of these groups; false if its words say that it doesn't. `spans`: it has to see keys of
+    /// several shards at once.
+    pub(crate) fn block(
+        &mut self,
+        slot: u32,
+        groups: &[GroupId],
+        spans: bool,
+        invocation: &Invocation<'_>,
+    ) -> bool {
         let Some(timeout_ms) = command::blocking::timeout_ms(invocation.spec, &invocation.words) else {
             return false;
         };
         let now = self.hub.now;
-        let ticket = self.hub.clients.ticket(slot, Some(group));
+        let ticket = self.hub.clients.ticket(slot, groups.first().copied().filter(|_| !spans));
         if let Some(client) = self.hub.clients.get(slot) {
             // Whoever waits sends nothing meanwhile that counts.
             client.held = true;
@@ -161,7 +185,8 @@ impl Node {
         let id = self.blocked.next;
         let command = Command {
             ticket,
-            group,
+            groups: groups.iter().map(|group| (*group, None)).collect(),
+            spans,
             spec: invocation.spec,
             words: invocation.words.iter().map(|word| Bytes::copy_from_slice(word)).collect(),
             database: invocation.database,
@@ -170,7 +195,7 @@ impl Node {
             deadline: timeout_ms.map(|millis| now + Duration::from_millis(millis)),
             trying: None,
             again: false,
-            told: None,
+            offered: false,
             waited: false,
             ending: None,
         };
@@ -210,9 +235,16 @@ impl Node {
         let Some(command) = self.blocked.commands.get_mut(&id) else { return };
         command.trying = Some(now);
         command.again = false;
-        let (spec, database, protocol, group) =
-            (command.spec, command.database, command.protocol, command.group);
+        command.offered = offered;
+        let (spec, database, protocol, waited) =
+            (command.spec, command.database, command.protocol, command.waited);
         let kept = command.words.clone();
+        if command.spans {
+            let request = Request { spec, database, target: None, protocol, words: kept };
+            let whose = Whose::Blocked { id, waited };
+            return self.start_run(Plan { whose, requests: vec![request], watched: Vec::new() });
+        }
+        let Some(group) = command.groups.keys().next().copied() else { return };
         let words: Words<'_> = kept.iter().map(|word| &word[..]).collect();
         let invocation = Invocation { spec, database, target: None, protocol, words };
         let waiter = Waiter::Blocked(id);
@@ -237,6 +269,8 @@ impl Node {
                 if !std::mem::replace(&mut command.waited, true) {
                     take_resolved_words(command, reply);
                 }
+                self.tell_tried(id);
+                let Some(command) = self.blocked.commands.get_mut(&id) else { return };
                 if let Some(last) = command.ending.take() {
                     self.end_waiting(id, &last);
                 } else if command.deadline.is_some_and(|at| at <= now) {
@@ -254,7 +288,7 @@ impl Node {
                 self.end_waiting_read(id, &reply);
             }
             // It was not done, and the client waits on for who leads next; but not at its first try.
-            Err(error) if error == lanes::try_again() && command.waited && command.ending.is_none() => {
+            Err(error) if error.starts_with(b"-TRYAGAIN ") && command.waited && command.ending.is_none() => {
                 self.go_on_waiting(id);
             }
             Err(error) => self.end_waiting(id, &error),
@@ -281,12 +315,19 @@ impl Node {
         }
     }
 
-    /// Tells the group's leader that a command waits.
+    /// Tells the leaders of its keys that a command waits.
     fn remind(&mut self, id: u64) {
+        let Some(command) = self.blocked.commands.get(&id) else { return };
+        for group in command.groups.keys().copied().collect::<Vec<GroupId>>() {
+            self.remind_leader(id, group);
+        }
+    }
+
+    fn remind_leader(&mut self, id: u64, group: GroupId) {
         let session = self.hub.session;
         let now = self.hub.now;
         let Some(command) = self.blocked.commands.get(&id) else { return };
-        let (group, waiting) = (command.group, command.waiting());
+        let waiting = command.waiting(|key| self.view.slots.group_of_key(key) == group);
         let Some(leader) = self.leader_of(group) else { return };
         if leader == self.hub.me {
             if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
@@ -296,7 +337,26 @@ impl Node {
             self.hub.send(leader, &PeerMessage::Wait { group, session, id, waiting });
         }
         if let Some(command) = self.blocked.commands.get_mut(&id) {
-            command.told = Some((leader, now));
+            command.groups.insert(group, Some((leader, now)));
+        }
+    }
+
+    /// A try over several shards that was an offer has found nothing. The leaders that made it can't see that from their logs; they
+    /// are told, so that others have their turn.
+    fn tell_tried(&mut self, id: u64) {
+        let session = self.hub.session;
+        let Some(command) = self.blocked.commands.get_mut(&id) else { return };
+        if !command.spans || !command.spec.is_write() || !std::mem::take(&mut command.offered) {
+            return;
+        }
+        let told: Vec<(GroupId, NodeId)> =
+            command.groups.iter().filter_map(|(group, told)| Some((*group, told.as_ref()?.0))).collect();
+        for (group, leader) in told {
+            if leader != self.hub.me {
+                self.hub.send(leader, &PeerMessage::WaitTried { group, session, id });
+            } else if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
+                replica.wait_tried(&mut self.hub, WaitToken { session, id });
+            }
         }
     }
 
@@ -305,15 +365,19 @@ impl Node {
         let Some(command) = self.blocked.commands.remove(&id) else { return };
         self.blocked.by_client.remove(&command.ticket.client());
         self.hub.clients.answer(command.ticket, reply);
-        let (group, session) = (command.group, self.hub.session);
-        match command.told {
-            Some((leader, _)) if leader == self.hub.me => {
-                if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
-                    replica.release(&mut self.hub, WaitToken { session, id });
+        let session = self.hub.session;
+        for (group, told) in command.groups {
+            match told {
+                Some((leader, _)) if leader == self.hub.me => {
+                    if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
+                        replica.release(&mut self.hub, WaitToken { session, id });
+                    }
                 }
+                Some((leader, _)) => {
+                    self.hub.send(leader, &PeerMessage::WaitNoMore { group, session, id });
+                }
+                None => {}
             }
-            Some((leader, _)) => self.hub.send(leader, &PeerMessage::WaitNoMore { group, session, id }),
-            None => {}
         }
     }
 
@@ -352,11 +416,13 @@ impl Node {
                 self.end_waiting(id, &nothing);
                 continue;
             }
-            let leader = self.leader_of(command.group);
-            let current =
-                command.told.is_some_and(|(told, at)| Some(told) == leader && now.since(at) < REMIND);
-            if !current {
-                self.remind(id);
+            let groups: Vec<_> = command.groups.iter().map(|(group, told)| (*group, *told)).collect();
+            for (group, told) in groups {
+                let leader = self.leader_of(group);
+                let current = told.is_some_and(|(told, at)| Some(told) == leader && now.since(at) < REMIND);
+                if !current {
+                    self.remind_leader(id, group);
+                }
             }
         }
     }
@@ -368,9 +434,10 @@ impl Node {
             return;
         }
         let Some(command) = self.blocked.commands.get(&id) else { return };
-        let (group, name) = (command.group, command.spec.name);
+        let name = command.spec.name;
         let token = WaitToken { session: self.hub.session, id };
-        let Some(op) = command.giving_back(token, reply) else { return };
+        let Some((op, key)) = command.giving_back(token, reply) else { return };
+        let group = self.view.slots.group_of_key(&key);
         self.hub.note(Level::Info, format!("what '{name}' had taken for a client that has gone is put back"));
         self.forward(group, Waiter::Nobody, Work::Write(op));
     }

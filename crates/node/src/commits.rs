@@ -1,12 +1,14 @@
 //! The gateway's side of what concerns several shards: what each has to do is handed to `twophase`, which sees to it that it happens on all
 //! or on none, and what came of it is handed back. What concerns one shard only is a plain entry of its log.
 
+use crate::api::ClientId;
 use crate::clients::Ticket;
 use crate::hub::{Said, Waiter};
 use crate::lanes;
 use crate::locking::{self, Manner};
 use crate::node::{Copy, Node};
 use crate::op::{Invocation, Op, Transaction, encode_op};
+use crate::routes::Route;
 use crate::split::{Merge, Replies, Split, merge};
 use base::{Core, GroupId, Outbox, SessionId, Time};
 use bytes::Bytes;
@@ -41,6 +43,8 @@ struct Commit {
 pub(crate) enum After {
     /// A client's EXEC.
     Exec(Ticket),
+    /// A run of this node, in one of its rounds.
+    Run(u64, u32),
     /// A client's command.
     Command {
         ticket: Ticket,
@@ -106,7 +110,6 @@ fn try_again() -> Bytes {
 impl Node {
     /// Has shards do their parts, all at one moment or none: the one entry for whatever has several parts. If a checked key has
     /// another version, nothing is done anywhere. One shard alone takes it as one plain operation.
-    #[expect(dead_code, reason = "commands that compute over shards, and scripts, come in by it")]
     pub(crate) fn commit_parts(
         &mut self,
         after: After,
@@ -195,6 +198,14 @@ impl Node {
         self.commit_by_protocol(after, ticket.since(), Manner::Each, parts);
     }
 
+    /// The client for whom something is committed, if it is known under this number.
+    pub(crate) fn client_of_commit(&self, id: u64) -> Option<ClientId> {
+        match &self.commits.under_way.get(&id)?.after {
+            After::Exec(ticket) | After::Command { ticket, .. } => Some(ticket.client()),
+            After::Run(run, _) => self.client_of_run(*run),
+        }
+    }
+
     /// What came of parts that one shard has taken as a plain operation.
     pub(crate) fn only_part_done(&mut self, id: u64, outcome: Result<Bytes, Bytes>) {
         let Some(group) = self.commits.under_way.get(&id).and_then(|commit| commit.only) else { return };
@@ -206,6 +217,7 @@ impl Node {
         let Some(commit) = self.commits.under_way.remove(&id) else { return };
         match commit.after {
             After::Exec(ticket) => self.executed_over_shards(ticket, committed),
+            After::Run(run, round) => self.run_committed(run, round, committed.map(|done| done.is_some())),
             After::Command { ticket, spec, protocol, groups, merge: how } => {
                 let mut reply = Vec::new();
                 match &committed {
@@ -340,14 +352,14 @@ impl Node {
     pub(crate) fn spans_shards(&self, spec: &Spec, words: &[&[u8]]) -> bool {
         spec.place == Place::Keys
             && words.len() > 2
-            && Split::splits(spec)
-            && matches!(self.route(spec, words), Ok(crate::routes::Route::Several(_)))
+            && spec.may_name_several_keys()
+            && !matches!(self.route(spec, words), Route::One(_))
     }
 }
 
 /// Whether a part changes anything.
 fn changes(transaction: &Transaction<'_>) -> bool {
-    transaction.commands.iter().any(|invocation| invocation.spec.is_write())
+    transaction.effects.is_some() || transaction.commands.iter().any(|invocation| invocation.spec.is_write())
 }
 
 /// The replies of all parts, if all have found their keys unchanged: each outcome begins with a byte that says so.

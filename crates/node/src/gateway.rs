@@ -13,7 +13,9 @@ use crate::node::{Copy, Node};
 use crate::op::{Invocation, Op, Words, encode_invocation, encode_op};
 use crate::replica::Replica;
 use crate::routes::Route;
+use crate::runs::{Plan, Whose};
 use crate::scatter::Job;
+use crate::scratch::Request;
 use crate::split::Split;
 use crate::transactions::is_immediate;
 use base::{DatabaseId, GroupId, Time};
@@ -358,12 +360,12 @@ impl Node {
 
     fn keyed(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {
         let group = match self.route(spec, words) {
-            Ok(Route::One(group)) => group,
-            Ok(Route::Several(split)) => return self.keyed_over_shards(slot, spec, words, &split),
-            Err(error) => return self.refuse(slot, error.says(&format!("'{}' was not executed", spec.name))),
+            Route::One(group) => group,
+            Route::Several(split) => return self.keyed_over_shards(slot, spec, words, &split),
+            Route::Here => return self.run_over_shards(slot, spec, words),
         };
         let Some(invocation) = self.invocation(slot, spec, words) else { return };
-        if spec.flags.has(command::Flags::BLOCKING) && self.block(slot, group, &invocation) {
+        if spec.flags.has(command::Flags::BLOCKING) && self.block(slot, &[group], false, &invocation) {
             return;
         }
         if spec.is_write() {
@@ -387,7 +389,33 @@ impl Node {
         let Some(invocation) = self.invocation(slot, spec, words) else { return };
         let keeps = !self.tracking.is_empty() && !spec.is_write() && self.note_read(slot, spec, words);
         self.command_over_shards(slot, &invocation, split);
-        let heard = split.parts.keys().all(|group| self.hears_changes(*group));
+        self.note_use_over_shards(slot, spec, words, keeps);
+    }
+
+    /// A command that has to see keys of several shards at once.
+    fn run_over_shards(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {
+        let Some(invocation) = self.invocation(slot, spec, words) else { return };
+        if spec.flags.has(command::Flags::BLOCKING) {
+            let groups = self.awaited_groups(&invocation);
+            if self.block(slot, &groups, true, &invocation) {
+                return;
+            }
+        }
+        let keeps = !self.tracking.is_empty() && !spec.is_write() && self.note_read(slot, spec, words);
+        let ticket = self.hub.clients.ticket(slot, None);
+        if let Some(client) = self.hub.clients.get(slot) {
+            // What comes behind waits for it.
+            client.held = true;
+        }
+        let requests = vec![Request::of(&invocation)];
+        self.start_run(Plan { whose: Whose::Client(ticket), requests, watched: Vec::new() });
+        self.note_use_over_shards(slot, spec, words, keeps);
+    }
+
+    /// Notes that the client keeps what it has asked for last.
+    fn note_use_over_shards(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]], keeps: bool) {
+        let keys = spec.keys(words);
+        let heard = keys.iter().all(|key| self.hears_changes(self.view.slots.group_of_key(key)));
         if keeps {
             self.hub.clients.keep_answer(slot);
             if !heard {
@@ -521,16 +549,26 @@ impl Node {
             self.hub.counters.forwarded += 1;
         }
         let since = self.asked_at(waiter);
+        let client = if self.hub.tracks { self.client_behind(waiter) } else { None };
         let lane = &mut self.lanes[group.0 as usize];
         if self.hub.tracks
             && matches!(work, Work::Write(_))
-            && let Some(client) = waiter.client().or_else(|| self.blocked.client_of_waiter(waiter))
+            && let Some(client) = client
             && self.tracking.of(client).is_some_and(|tracker| tracker.no_loop)
         {
             self.hub.writers.insert((group, lane.next_sequence()), client);
         }
         lane.push(waiter, work, since);
         self.lanes_dirty.insert(group);
+    }
+
+    /// The client for whom something is done, if it is one of this node's.
+    fn client_behind(&self, waiter: Waiter) -> Option<ClientId> {
+        match waiter {
+            Waiter::Blocked(id) => self.blocked.client_of(id),
+            Waiter::Commit(id) => self.client_of_commit(id),
+            waiter => waiter.client(),
+        }
     }
 
     /// When somebody began to wait; what is tried anew for them doesn't begin anew.
@@ -540,6 +578,7 @@ impl Node {
                 ticket.since()
             }
             Waiter::Blocked(id) => self.blocked.tried_at(id).unwrap_or(self.hub.now),
+            Waiter::Run { run, .. } => self.runs.since(run).unwrap_or(self.hub.now),
             Waiter::Scatter { job, .. } => self.jobs.get(&job).map_or(self.hub.now, Job::since),
             Waiter::Export { job, .. } => self.exports.get(&job).map_or(self.hub.now, Export::since),
             Waiter::Commit(id) => self.commits.since(id).unwrap_or(self.hub.now),
@@ -583,6 +622,7 @@ impl Node {
             Waiter::Watch(ticket) => self.watch_seen(ticket, group, reply),
             Waiter::Exec(ticket) => self.executed(ticket, group, reply),
             Waiter::Commit(id) => self.only_part_done(id, reply),
+            Waiter::Run { run, round, part } => self.run_answered(run, round, part, reply),
             Waiter::Remote { .. } | Waiter::Participant(_) | Waiter::Nobody => {}
         }
     }

@@ -153,6 +153,7 @@ impl Node {
         self.greet_shards();
         self.tend_tracking();
         self.tend_blocked();
+        self.tend_runs();
         self.tend_pause();
         self.tend_sleepers();
         self.hub.clients.tend_output();

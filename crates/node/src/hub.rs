@@ -49,6 +49,15 @@ pub enum Waiter {
     Commit(u64),
     /// The group's participant, which has proposed it under this number.
     Participant(u64),
+    /// A command that runs over several shards: a part of what it asks.
+    Run {
+        /// Which run.
+        run: u64,
+        /// Which of its rounds.
+        round: u32,
+        /// Which part of that.
+        part: u32,
+    },
     /// A request that this node, as a gateway, has sent to itself as a leader, or that came from another gateway.
     Remote {
         /// The gateway's session; its node gets the answer.
@@ -303,6 +312,7 @@ impl Hub {
         }
         match waiter {
             Waiter::Blocked(id) => By::Blocked(id),
+            Waiter::Commit(id) => By::Commit(id),
             waiter => waiter.client().map_or(By::Nobody, By::Client),
         }
     }

@@ -41,6 +41,8 @@ pub enum By {
     Client(ClientId),
     /// The client of this blocking command.
     Blocked(u64),
+    /// The client for whom this is committed.
+    Commit(u64),
 }
 
 impl Change {
@@ -170,11 +172,16 @@ impl Node {
 
     /// Finds out whose the blocking commands were, while they are known.
     pub(crate) fn name_changers(&mut self) {
-        for change in &mut self.hub.changes {
-            if let By::Blocked(id) = change.by {
-                change.by = self.blocked.client_of(id).map_or(By::Nobody, By::Client);
-            }
+        let mut changes = std::mem::take(&mut self.hub.changes);
+        for change in &mut changes {
+            let client = match change.by {
+                By::Blocked(id) => self.blocked.client_of(id),
+                By::Commit(id) => self.client_of_commit(id),
+                By::Nobody | By::Client(_) => continue,
+            };
+            change.by = client.map_or(By::Nobody, By::Client);
         }
+        self.hub.changes = changes;
     }
 
     /// Tells this node's clients what has changed, in the order in which it has.

@@ -77,8 +77,12 @@ mod peers;
 pub mod replica;
 /// Where a command goes.
 mod routes;
+/// Commands over several shards that can't be split by key.
+pub mod runs;
 /// Commands over all shards.
 pub mod scatter;
+/// Values of several shards, brought together for commands to run on.
+pub mod scratch;
 /// The leader's side of forwarding.
 pub mod serve;
 /// Commands that took long.

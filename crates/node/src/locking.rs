@@ -1,7 +1,7 @@
 //! Which keys an operation reads or changes, as transactions over several shards lock them: single keys, or a database in this shard
 //! where all of it is looked at.
 
-use crate::op::{Invocation, Op, Transaction, decode_op, encode_op};
+use crate::op::{Effects, Invocation, Op, Transaction, decode_op, encode_op};
 use base::DatabaseId;
 use bytes::Bytes;
 use command::Place;
@@ -41,6 +41,9 @@ pub(crate) fn all(op: &Op<'_>, visit: &mut impl FnMut(DatabaseId, Option<&[u8]>,
     match op {
         Op::Command(invocation) | Op::Offered { invocation, .. } => of_command(invocation, visit),
         Op::Transaction(transaction) => of_transaction(transaction, visit),
+        Op::Fetch(wanted) => {
+            wanted.iter().all(|wanted| visit(wanted.database, Some(wanted.key), Mode::Shared))
+        }
         Op::Drop(database) => visit(*database, None, Mode::Exclusive),
         // What has expired, or goes for room, is looked at key by key where it goes.
         Op::Meta(_) | Op::Expire(_) | Op::Tick | Op::Evict(_) | Op::Transactional(_) => true,
@@ -53,6 +56,9 @@ fn of_transaction(
 ) -> bool {
     transaction.watched.iter().all(|watched| visit(watched.database, Some(watched.key), Mode::Shared))
         && transaction.commands.iter().all(|command| of_command(command, visit))
+        && transaction.effects.iter().flat_map(Effects::mutations).all(|mutation| {
+            mutation.places().all(|(database, key)| visit(database, Some(key), Mode::Exclusive))
+        })
 }
 
 fn of_command(
@@ -91,7 +97,7 @@ pub(crate) fn part_that_changes(manner: Manner, transaction: &Transaction<'_>) -
         key: Bytes::copy_from_slice(watched.key),
         version: watched.version,
     });
-    let commands = Transaction { watched: Vec::new(), commands: transaction.commands.clone() };
+    let commands = Transaction { watched: Vec::new(), ..transaction.clone() };
     Part { locks, checks: checks.collect(), operations: encode(manner, commands) }
 }
 

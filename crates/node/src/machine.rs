@@ -6,8 +6,12 @@
 
 use crate::locking::KeyOf;
 use crate::meta::{Meta, MetaCommand, MetaOutcome};
-use crate::op::{BadBatch, BatchReader, Evicted, Invocation, Op, Provenance, Transaction, seed_of};
+use crate::op::{
+    BadBatch, BatchReader, Evicted, Invocation, Op, Provenance, Transaction, Wanted, What, seed_of,
+};
 use crate::scatter::{run_alone, run_part};
+use crate::scratch::fetch::{self, SCRATCH_BYTES_MAX};
+use crate::scratch::replay::carry_out;
 use crate::transactions::CHANGING;
 use base::codec::{Decode, DecodeError, Decoder, Encode, Encoder};
 use base::database::Database;
@@ -245,6 +249,28 @@ impl Machine {
         }
     }
 
+    /// What keys hold, for a command that runs elsewhere: the shard's time and then, for each key, what
+    /// [`fetch::write`] says. Nothing if that is more than anybody may fetch.
+    pub(crate) fn fetch(&mut self, wanted: &[Wanted<'_>], now: UnixMillis) -> Option<Vec<u8>> {
+        let State::Shard(keyspace) = &mut self.state else { return None };
+        let mut to = now.0.to_le_bytes().to_vec();
+        let mut bytes = 0;
+        for wanted in wanted {
+            let mut view = keyspace.database(wanted.database, now);
+            let facts = view.facts(wanted.key);
+            if wanted.what == What::Value {
+                bytes += facts.map_or(0, |facts| facts.memory_bytes);
+                if bytes > SCRATCH_BYTES_MAX {
+                    return None;
+                }
+            }
+            let version = facts.map_or(0, |facts| facts.revision);
+            let changing = self.in_entry && version == self.applied.0;
+            fetch::write(&mut to, &mut view, wanted, if changing { CHANGING } else { version });
+        }
+        Some(to)
+    }
+
     /// The last write of a session that took effect here.
     pub fn last_sequence(&self, session: base::SessionId) -> u64 {
         self.sessions
@@ -352,7 +378,7 @@ impl Machine {
             (State::Shard(keyspace), Op::Transaction(transaction)) => {
                 keyspace.hide_usage(true);
                 #[cfg(feature = "bugs")]
-                let blind = Transaction { watched: Vec::new(), commands: transaction.commands.clone() };
+                let blind = Transaction { watched: Vec::new(), ..transaction.clone() };
                 #[cfg(feature = "bugs")]
                 let transaction = if self.bugs.exec_ignores_watch { &blind } else { transaction };
                 run_transaction(keyspace, transaction, true, self.time, seed, &mut self.scratch);
@@ -368,7 +394,7 @@ impl Machine {
                 // So that a gateway can wait until its own copy of meta has come so far.
                 to.u64(self.applied.0);
             }
-            (_, Op::Tick | Op::Transactional(_)) => {}
+            (_, Op::Tick | Op::Fetch(_) | Op::Transactional(_)) => {}
             // An operation for the other kind of group does nothing, on every replica alike.
             (State::Shard(_), Op::Meta(_)) | (State::Meta(_) | State::Blank, _) => {}
         }
@@ -544,7 +570,12 @@ fn push_words_to_wait_with(
     to: &mut Vec<u8>,
 ) {
     let view = keyspace.database(invocation.database, now);
-    let Some(words) = invocation.spec.blocking_words(&view, &invocation.words) else { return };
+    let words = invocation.spec.blocking_words(&view, &invocation.words);
+    push_words(words.unwrap_or_default(), to);
+}
+
+/// Appends words to the reply of a read that found nothing.
+pub(crate) fn push_words(words: Vec<Vec<u8>>, to: &mut Vec<u8>) {
     for word in words {
         // Words come from requests, which are bounded far below 4 GiB.
         to.extend_from_slice(&(word.len() as u32).to_le_bytes());
@@ -586,6 +617,9 @@ fn run_transaction(
         // Replies are bounded far below 4 GiB.
         let length = (to.len() - length_at - 4) as u32;
         to[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+    }
+    if let Some(effects) = &transaction.effects {
+        carry_out(keyspace, effects.mutations(), now);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::machine::State;
 use crate::meta::Meta;
 use crate::pause::Pause;
 use crate::replica::Replica;
+use crate::runs::Runs;
 use crate::scatter::Job;
 use crate::slowlog::SlowLog;
 use crate::start::Loading;
@@ -44,6 +45,8 @@ pub struct Node {
     pub(crate) jobs: BTreeMap<u64, Job>,
     /// What concerns several shards.
     pub(crate) commits: Commits,
+    /// Commands over several shards that run here.
+    pub(crate) runs: Runs,
     /// Who listens to which channels.
     pub(crate) subscriptions: Subscriptions,
     /// Who keeps what it has read.
@@ -195,6 +198,7 @@ impl Node {
             lanes_dirty: BTreeSet::new(),
             view: View::unknown(),
             jobs: BTreeMap::new(),
+            runs: Runs::default(),
             subscriptions: Subscriptions::default(),
             tracking: Tracking::default(),
             monitors: BTreeSet::new(),
@@ -470,6 +474,7 @@ impl Core for Node {
         self.expire();
         self.measure_memory();
         self.free_memory();
+        self.wake_runs();
         for replica in self.replicas.iter().filter_map(Copy::as_live) {
             let deadlines = [replica.raft.deadline(), replica.transactions.participant.deadline()];
             if deadlines.into_iter().flatten().any(|at| at <= self.hub.now) {
@@ -531,6 +536,7 @@ impl Core for Node {
                 first = first.min(self.hub.clock.when(at));
             }
         }
+        first = self.runs.deadline().map_or(first, |at| first.min(at));
         // A lane that pauses goes on by itself; one that waits for a leader is woken by the news of it.
         for at in self.lanes.iter().filter_map(Lane::deadline).filter(|at| *at > self.hub.now) {
             first = first.min(at);

@@ -2,7 +2,7 @@
 
 use crate::hub::Hub;
 use crate::machine::Machine;
-use crate::op::{BatchReader, Invocation, Op};
+use crate::op::{BatchReader, Effects, Invocation, Op};
 use crate::replica::Replica;
 use crate::waitlist::{KeyOf, WaitToken, Waiting};
 use crate::wire::PeerMessage;
@@ -35,6 +35,12 @@ impl Replica {
     pub(crate) fn release(&mut self, hub: &mut Hub, token: WaitToken) {
         let keys = self.waitlist.release(token);
         self.offer_all(hub, keys, None);
+    }
+
+    /// A try over several shards has found nothing here or elsewhere: others have their turn.
+    pub(crate) fn wait_tried(&mut self, hub: &mut Hub, token: WaitToken) {
+        let keys = self.waitlist.tried(token, false);
+        self.offer_all(hub, keys, Some(token));
     }
 
     /// The link to a node broke: it will say anew who waits.
@@ -97,6 +103,11 @@ impl Replica {
                 Op::Transaction(transaction) => {
                     let writes = transaction.commands.iter().filter(|invocation| invocation.spec.is_write());
                     stirred.keys.extend(writes.flat_map(keys_of));
+                    for mutation in transaction.effects.iter().flat_map(Effects::mutations) {
+                        for (database, key) in mutation.places() {
+                            stirred.keys.insert((database, Bytes::copy_from_slice(key)));
+                        }
+                    }
                 }
                 _ => {}
             }

@@ -5,6 +5,7 @@
 //! except the two in the header. Reading hands out slices of the entry: applying copies nothing but what the
 //! keyspace keeps.
 
+use crate::scratch::mutation::Mutation;
 use crate::waitlist::WaitToken;
 use base::{DatabaseId, SessionId, UnixMillis};
 use command::{CommandId, Spec};
@@ -43,6 +44,30 @@ pub enum Op<'a> {
     Evict(Vec<Evicted<'a>>),
     /// About a transaction over several shards: an encoded `twophase::Operation`.
     Transactional(&'a [u8]),
+    /// What these keys hold, for a command that runs elsewhere. Only a query.
+    Fetch(Vec<Wanted<'a>>),
+}
+
+/// A key that a command over several shards reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// The database.
+    pub database: DatabaseId,
+    /// The key.
+    pub key: &'a [u8],
+    /// How much of it.
+    pub what: What,
+}
+
+/// How much of a key is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// Whether it has changed.
+    Version,
+    /// Of which type it is, and when it expires: it is overwritten.
+    Shape,
+    /// All of it.
+    Value,
 }
 
 /// A key that was chosen to go, unless it has changed since.
@@ -64,6 +89,54 @@ pub struct Transaction<'a> {
     pub watched: Vec<Watched<'a>>,
     /// What is to be done, in order.
     pub commands: Vec<Invocation<'a>>,
+    /// What was done elsewhere, on the values that the watched versions stand for, and is to be done here, behind the commands.
+    pub effects: Option<Effects<'a>>,
+}
+
+/// What commands did that ran elsewhere: mutators' calls, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effects<'a> {
+    /// Whether one of the commands is refused where memory is short.
+    pub grows: bool,
+    count: u64,
+    bytes: &'a [u8],
+}
+
+impl<'a> Effects<'a> {
+    /// So many calls, encoded one after the other.
+    pub fn new(grows: bool, count: u64, bytes: &'a [u8]) -> Self {
+        Self { grows, count, bytes }
+    }
+
+    /// How many bytes they take.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing was done.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The calls.
+    pub fn mutations(&self) -> impl Iterator<Item = Mutation<'a>> {
+        let mut rest = self.bytes;
+        // What was decoded was read to its end.
+        std::iter::from_fn(move || if rest.is_empty() { None } else { Mutation::decode(&mut rest).ok() })
+    }
+
+    fn decode(rest: &mut &'a [u8]) -> Result<Self, BadBatch> {
+        let flags = byte(rest)?;
+        if flags > 1 {
+            return Err(BadBatch("effects of another release"));
+        }
+        let count = varint(rest)?;
+        let start = *rest;
+        for _ in 0..count {
+            Mutation::decode(rest)?;
+        }
+        Ok(Self { grows: flags == 1, count, bytes: &start[..start.len() - rest.len()] })
+    }
 }
 
 /// A key and the version that its client has seen.
@@ -251,9 +324,16 @@ pub fn encode_op(to: &mut Vec<u8>, op: &Op<'_>) {
                 put_slice(to, watched.key);
                 put_varint(to, watched.version);
             }
-            put_varint(to, transaction.commands.len() as u64);
+            let effects = transaction.effects.as_ref();
+            put_varint(to, transaction.commands.len() as u64 + u64::from(effects.is_some()));
             for invocation in &transaction.commands {
                 encode_invocation(to, invocation);
+            }
+            if let Some(effects) = effects {
+                to.push(2);
+                to.push(u8::from(effects.grows));
+                put_varint(to, effects.count);
+                to.extend_from_slice(effects.bytes);
             }
         }
         Op::Offered { token, invocation } => {
@@ -275,6 +355,15 @@ pub fn encode_op(to: &mut Vec<u8>, op: &Op<'_>) {
         Op::Transactional(operation) => {
             to.push(9);
             put_slice(to, operation);
+        }
+        Op::Fetch(keys) => {
+            to.push(10);
+            put_varint(to, keys.len() as u64);
+            for wanted in keys {
+                put_varint(to, wanted.database.0);
+                put_slice(to, wanted.key);
+                to.push(wanted.what as u8);
+            }
         }
     }
 }
@@ -327,6 +416,21 @@ pub fn decode_op<'a>(rest: &mut &'a [u8]) -> Result<Op<'a>, BadBatch> {
             Ok(Op::Evict(keys))
         }
         9 => Ok(Op::Transactional(slice(rest)?)),
+        10 => {
+            let count = varint(rest)?;
+            let mut keys = Vec::new();
+            for _ in 0..count {
+                let (database, key) = (DatabaseId(varint(rest)?), slice(rest)?);
+                let what = match byte(rest)? {
+                    0 => What::Version,
+                    1 => What::Shape,
+                    2 => What::Value,
+                    _ => return Err(BadBatch("how much of a key is wanted")),
+                };
+                keys.push(Wanted { database, key, what });
+            }
+            Ok(Op::Fetch(keys))
+        }
         _ => Err(BadBatch("an operation's kind")),
     }
 }
@@ -341,7 +445,11 @@ fn decode_transaction<'a>(rest: &mut &'a [u8]) -> Result<Transaction<'a>, BadBat
         });
     }
     for _ in 0..varint(rest)? {
-        transaction.commands.push(decode_command(rest)?);
+        match byte(rest)? {
+            1 if transaction.effects.is_none() => transaction.commands.push(decode_invocation(rest)?),
+            2 if transaction.effects.is_none() => transaction.effects = Some(Effects::decode(rest)?),
+            _ => return Err(BadBatch("a part of a transaction")),
+        }
     }
     Ok(transaction)
 }
@@ -375,7 +483,7 @@ fn decode_invocation<'a>(rest: &mut &'a [u8]) -> Result<Invocation<'a>, BadBatch
     Ok(Invocation { spec, database, target, protocol, words })
 }
 
-fn put_varint(to: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(to: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         to.push(value as u8 | 0x80);
         value >>= 7;
@@ -383,18 +491,18 @@ fn put_varint(to: &mut Vec<u8>, mut value: u64) {
     to.push(value as u8);
 }
 
-fn put_slice(to: &mut Vec<u8>, value: &[u8]) {
+pub(crate) fn put_slice(to: &mut Vec<u8>, value: &[u8]) {
     put_varint(to, value.len() as u64);
     to.extend_from_slice(value);
 }
 
-fn byte(rest: &mut &[u8]) -> Result<u8, BadBatch> {
+pub(crate) fn byte(rest: &mut &[u8]) -> Result<u8, BadBatch> {
     let (first, after) = rest.split_first().ok_or(BadBatch("the end"))?;
     *rest = after;
     Ok(*first)
 }
 
-fn varint(rest: &mut &[u8]) -> Result<u64, BadBatch> {
+pub(crate) fn varint(rest: &mut &[u8]) -> Result<u64, BadBatch> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
         let next = byte(rest)?;
@@ -414,7 +522,7 @@ fn narrow(value: u64) -> Result<u32, BadBatch> {
     u32::try_from(value).map_err(|_| BadBatch("a number"))
 }
 
-fn slice<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], BadBatch> {
+pub(crate) fn slice<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], BadBatch> {
     let length = varint(rest)?;
     if length > rest.len() as u64 {
         return Err(BadBatch("a length"));
@@ -427,6 +535,7 @@ fn slice<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], BadBatch> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::mutation::Act;
     use base::NodeId;
 
     fn set<'a>(key: &'a [u8], value: &'a [u8]) -> Invocation<'a> {
@@ -449,12 +558,19 @@ mod tests {
         batch.push(None, &Op::Meta(b"m"));
         batch.push(None, &Op::Drop(DatabaseId(200)));
         let watched = vec![Watched { database: DatabaseId(1), key: b"w", version: 300 }];
-        batch.push(None, &Op::Transaction(Transaction { watched, commands: vec![set(b"k", b"v")] }));
+        let commands = vec![set(b"k", b"v")];
+        batch.push(None, &Op::Transaction(Transaction { watched: watched.clone(), commands, effects: None }));
         let token = WaitToken { session: from.session, id: 9 };
         batch.push(None, &Op::Offered { token, invocation: set(b"k", b"v") });
         let evicted = Evicted { database: DatabaseId(2), key: b"cold", revision: 300 };
         batch.push(None, &Op::Evict(vec![evicted]));
         batch.push(None, &Op::Transactional(b"tx"));
+        let mut done = Vec::new();
+        Mutation { database: DatabaseId(1), key: b"w", act: Act::Remove }.encode(&mut done);
+        let effects = Some(Effects::new(true, 1, &done));
+        batch.push(None, &Op::Transaction(Transaction { watched, commands: Vec::new(), effects }));
+        let wanted = |what| Wanted { database: DatabaseId(2), key: b"w", what };
+        batch.push(None, &Op::Fetch(vec![wanted(What::Version), wanted(What::Shape), wanted(What::Value)]));
         let bytes = batch.finish(UnixMillis(0x0102_0304), 0x0506);
         let id = format!("{:02x}", command::lookup(b"set").expect("there is SET").id.0);
         let golden = [
@@ -468,6 +584,8 @@ mod tests {
             &format!("00 07 03 ac02 09 01 01 {id} 01 03 03736574 016b 0176"),
             "00 08 01 02 04636f6c64 ac02",
             "00 09 027478",
+            "00 06 01 01 0177 ac02 01 02 01 01 01 0177 04",
+            "00 0a 03 02 0177 00 02 0177 01 02 0177 02",
         ];
         assert_eq!(hex(&bytes), golden.concat().replace(' ', ""));
     }

@@ -145,7 +145,12 @@ impl Node {
                     replica.release(&mut self.hub, WaitToken { session, id });
                 }
             }
-            PeerMessage::Wait { .. } | PeerMessage::WaitNoMore { .. } => {}
+            PeerMessage::WaitTried { group, session, id } if session.node == from => {
+                if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
+                    replica.wait_tried(&mut self.hub, WaitToken { session, id });
+                }
+            }
+            PeerMessage::Wait { .. } | PeerMessage::WaitNoMore { .. } | PeerMessage::WaitTried { .. } => {}
             PeerMessage::Offer { session, id } if session == self.hub.session => self.offered(id),
             PeerMessage::Offer { .. } => {}
             PeerMessage::Transactional(said) => self.heard_of_transactions(from, said),

@@ -14,7 +14,9 @@ use crate::memory::{Memory, OUT_OF_MEMORY};
 use crate::node::Node;
 use crate::op::{Invocation, Op, Transaction, Watched, Words, encode_op};
 use crate::routes::Route;
+use crate::runs::Whose;
 use crate::scatter::{check_words, shard_of_scan};
+use crate::scratch::Request;
 use crate::split::{Merge, Replies, Split, merge};
 use crate::users::Denied;
 use crate::users::log::Context;
@@ -159,6 +161,8 @@ enum Way<'a> {
     Several(Box<Split<'a>>),
     /// To these, all with the same words.
     All(Vec<GroupId>, Merge),
+    /// To none: it runs here, with all others of its transaction.
+    Here,
     /// To none: it is answered here, or not allowed.
     Nowhere,
 }
@@ -330,6 +334,13 @@ impl Node {
         if !self.tracking.is_empty() {
             self.note_kept(slot, &gathered);
         }
+        if let Some(commands) = shards.remove(&HERE) {
+            let requests = commands.commands.iter().map(Request::of).collect();
+            let watched = shards.values().flat_map(|part| &part.watched);
+            let watched =
+                watched.map(|of| (of.database, Bytes::copy_from_slice(of.key), of.version)).collect();
+            return self.start_run(crate::runs::Plan { whose: Whose::Exec(ticket), requests, watched });
+        }
         let only = only.and_then(|group| Some((group, shards.remove(&group)?)));
         let Some((group, transaction)) = only else {
             self.commit_by_protocol(After::Exec(ticket), ticket.since(), Manner::Each, shards);
@@ -379,20 +390,23 @@ impl Node {
                 .map(|()| self.way_over_all(spec, words))
                 .map_err(|error| error.text().into_owned()),
             Place::Keys => match self.route(spec, words) {
-                Ok(Route::One(group)) => Ok(Way::One(group)),
-                Ok(Route::Several(_)) if Split::manner(spec) != Manner::Each => Err(format!(
-                    "ERR nothing was executed: the keys of '{}' lie on several shards, where it can't be part of a \
-                         transaction. Keys with the same {{tag}} share a shard",
-                    spec.name
-                )),
-                Ok(Route::Several(split)) => Ok(Way::Several(split)),
-                Err(error) => Err(error.says("nothing was executed")),
+                Route::One(group) => Ok(Way::One(group)),
+                // What one shard answers decides what another one does.
+                Route::Several(_) if Split::manner(spec) != Manner::Each => Ok(Way::Here),
+                Route::Several(split) => Ok(Way::Several(split)),
+                Route::Here => Ok(Way::Here),
             },
         };
         let commands = gathered.commands.iter().zip(words).zip(denied);
         let ways: Result<Vec<Way<'a>>, String> =
             commands.map(|(((spec, _), words), denied)| way_of(spec, words, denied)).collect();
-        ways.map_err(|error| aborted(&error))
+        let mut ways = ways.map_err(|error| aborted(&error))?;
+        if ways.iter().any(|way| matches!(way, Way::Here)) {
+            for way in ways.iter_mut().filter(|way| !matches!(way, Way::Nowhere)) {
+                *way = Way::Here;
+            }
+        }
+        Ok(ways)
     }
 
     fn way_over_all<'a>(&self, spec: &Spec, words: &[&[u8]]) -> Way<'a> {
@@ -462,6 +476,10 @@ impl Node {
                     add(*group, &mut plan);
                     Merge::Same
                 }
+                Way::Here => {
+                    add(HERE, &mut plan);
+                    Merge::Same
+                }
                 Way::All(all, merge) => {
                     all.iter().for_each(|group| add(*group, &mut plan));
                     plan.merges = true;
@@ -476,6 +494,20 @@ impl Node {
             plan.parts.push(Part::Shard(spec, groups, merge));
         }
         Ok(plan)
+    }
+
+    /// A transaction has run here: the replies of its commands, none if a watched key had changed.
+    pub(crate) fn executed_here(&mut self, ticket: Ticket, outcome: Result<Vec<Vec<u8>>, Bytes>) {
+        let committed = outcome.map(|replies| {
+            let mut all = Vec::new();
+            for reply in &replies {
+                // Replies are bounded far below 4 GiB.
+                all.extend_from_slice(&(reply.len() as u32).to_le_bytes());
+                all.extend_from_slice(reply);
+            }
+            (!replies.is_empty()).then(|| BTreeMap::from([(HERE, all.into())]))
+        });
+        self.executed_over_shards(ticket, committed);
     }
 
     /// A transaction's only shard has answered.
@@ -567,6 +599,9 @@ impl Node {
         reply
     }
 }
+
+/// In the place of the shards, where all commands run here. No shard is called so.
+const HERE: GroupId = GroupId::META;
 
 /// The version of a watched key that the shard has not told yet. No key ever has it.
 const UNSEEN: u64 = u64::MAX - 1;

@@ -78,6 +78,15 @@ pub enum PeerMessage {
         /// Which of its commands.
         id: u64,
     },
+    /// A command that waits was offered something, and has found nothing; it waits on.
+    WaitTried {
+        /// The group.
+        group: GroupId,
+        /// The gateway's session.
+        session: SessionId,
+        /// Which of its commands.
+        id: u64,
+    },
     /// A node asks all others, or tells them something.
     Question {
         /// Names the question; 0 wants no answer.
@@ -244,8 +253,9 @@ impl Encode for PeerMessage {
                     to.bytes(key);
                 }
             }
-            PeerMessage::WaitNoMore { group, session, id } => {
-                to.u8(10);
+            PeerMessage::WaitNoMore { group, session, id }
+            | PeerMessage::WaitTried { group, session, id } => {
+                to.u8(if matches!(self, PeerMessage::WaitNoMore { .. }) { 10 } else { 16 });
                 to.u32(group.0);
                 encode_session(*session, to);
                 to.u64(*id);
@@ -312,6 +322,11 @@ impl Decode for PeerMessage {
                 let to = twophase::Party::decode(from)?;
                 PeerMessage::Transactional(Said::Reply { to, reply: twophase::Reply::decode(from)? })
             }
+            16 => PeerMessage::WaitTried {
+                group: GroupId(from.u32()?),
+                session: decode_session(from)?,
+                id: from.u64()?,
+            },
             _ => return Err(DecodeError::Invalid("a message between nodes")),
         })
     }
@@ -532,6 +547,10 @@ mod tests {
             (
                 PeerMessage::WaitNoMore { group: GroupId(2), session, id: 8 },
                 "0a 02000000 03000000 0500000000000000 0800000000000000",
+            ),
+            (
+                PeerMessage::WaitTried { group: GroupId(2), session, id: 8 },
+                "10 02000000 03000000 0500000000000000 0800000000000000",
             ),
             (PeerMessage::Offer { session, id: 8 }, "0b 03000000 0500000000000000 0800000000000000"),
             (

@@ -265,6 +265,10 @@ pub enum AccountAction {
     Move(i64),
     /// Moves this much, if they still hold what was seen under WATCH.
     MoveIfStill(Pair, i64),
+    /// Adds this much to the first alone, by a command on one key; of the answer only the first number counts.
+    Add(i64),
+    /// Looks at the first alone; of the answer only the first number counts.
+    LookAtFirst,
 }
 
 /// One thing that a transaction does with a list.
@@ -340,6 +344,8 @@ pub struct History {
     pub appends: Vec<Append>,
     /// How many lists there are.
     pub lists: usize,
+    /// The same of accounts that lie on two shards.
+    pub spread: Vec<Vec<Call<AccountAction, Pair>>>,
     /// Since when nothing goes wrong any more, and what went wrong is over.
     pub quiet_since: Option<u64>,
     /// Commands sent, of every kind.

@@ -136,7 +136,12 @@ pub fn settings(seed: u64) -> Settings {
 /// Who takes part in the world that belongs to a seed, apart from all else that is drawn for it.
 fn parts(seed: u64) -> Parts {
     let mut rng = Rng::new(seed ^ 0x7a27_5000);
-    Parts { queues: rng.chance(1, 2), accounts: rng.chance(1, 2), appends: rng.chance(1, 2) }
+    Parts {
+        queues: rng.chance(1, 2),
+        accounts: rng.chance(1, 2),
+        spread: rng.chance(1, 2),
+        appends: rng.chance(1, 2),
+    }
 }
 
 /// What goes wrong in it.

@@ -71,6 +71,8 @@ pub struct Parts {
     pub accounts: bool,
     /// Those who append to lists of different slots, in transactions.
     pub appends: bool,
+    /// Those who move amounts between accounts on two shards.
+    pub spread: bool,
 }
 
 /// How long no answer is within the promise: 5 s, on a clock that may be slow, and the way there and back.
@@ -131,10 +133,15 @@ impl Workload {
         };
         (0..FAMILIES).for_each(|_| workload.add_family());
         if parts.queues {
-            workload.crews.push(Crew::new(Box::new(queues::Queues), workload.clients(), hosts, &mut rng));
+            let trade = Box::new(queues::Queues { apart: rng.chance(1, 2) });
+            workload.crews.push(Crew::new(trade, workload.clients(), hosts, &mut rng));
         }
         if parts.accounts {
             let trade = Box::new(accounts::Accounts::default());
+            workload.crews.push(Crew::new(trade, workload.clients(), hosts, &mut rng));
+        }
+        if parts.spread {
+            let trade = Box::new(accounts::Accounts::spread());
             workload.crews.push(Crew::new(trade, workload.clients(), hosts, &mut rng));
         }
         if parts.appends {
@@ -545,10 +552,8 @@ impl Workload {
             Purpose::Size(_) => {
                 if let Outcome::Done(Reply::Integer(keys)) = outcome {
                     // Whatever was ever written, the two that all share, and the queues.
-                    let alone = history.ledger.len()
-                        + history.mortals.len()
-                        + 2 * history.accounts.len()
-                        + history.lists;
+                    let pairs = history.accounts.len() + history.spread.len();
+                    let alone = history.ledger.len() + history.mortals.len() + 2 * pairs + history.lists;
                     let keys_max = (alone + FAMILY_KEYS * history.families.len() + 2 + QUEUES) as i64;
                     history.sizes.push(Size { called: pending.sent, returned: now, keys, keys_max });
                 }
@@ -639,11 +644,13 @@ impl Workload {
                 Known::Mortal(number) if number < self.history.mortals.len() => {}
                 Known::Account(pair) if pair < self.history.accounts.len() => {}
                 Known::List(list) if list < self.history.lists => {}
+                Known::Spread(pair) if pair < self.history.spread.len() => {}
                 Known::Shared => {}
                 Known::Family(_)
                 | Known::Mortal(_)
                 | Known::Account(_)
                 | Known::List(_)
+                | Known::Spread(_)
                 | Known::Stranger => walk.strangers.push(key),
             }
         }

@@ -30,7 +30,13 @@ fn broken_promise(outcome: Outcome) -> Option<Finding> {
 }
 
 /// What all clients do is enough to find most bugs.
-const NOBODY_ELSE: Parts = Parts { queues: false, accounts: false, appends: false };
+const NOBODY_ELSE: Parts = Parts { queues: false, accounts: false, spread: false, appends: false };
+
+/// Where what lies on several shards is asked for.
+const SPREAD: Parts = Parts { spread: true, ..NOBODY_ELSE };
+
+/// Where lists of several shards grow.
+const APPENDS: Parts = Parts { appends: true, ..NOBODY_ELSE };
 
 /// A bug, and worlds in which it is likely to show.
 struct Case {
@@ -46,7 +52,7 @@ impl Case {
     fn worlds(&self, seed: u64) -> (Settings, Settings) {
         let mut fine = Settings { style: self.style, mirrors: 1, parts: self.parts, ..settings(seed) };
         // Few shards, so that what befalls one of them befalls it often; and each entry travels alone.
-        fine.config.shards = 1;
+        fine.config.shards = if self.parts.spread || self.parts.appends { 2 } else { 1 };
         fine.config.lease_reads = true;
         fine.config.append_bytes_max = 1;
         let mut broken = fine.clone();
@@ -168,6 +174,79 @@ const BLIND_EXEC: Case = Case {
     parts: Parts { accounts: true, ..NOBODY_ELSE },
 };
 
+const ABORTED_STAYS: Case = Case {
+    style: Style::Mixed,
+    bug: |settings| settings.config.bugs.aborted_stays = true,
+    seeds: 20,
+    parts: SPREAD,
+};
+
+const LOCKS_IGNORED: Case = Case {
+    style: Style::Mixed,
+    bug: |settings| settings.config.bugs.plain_commands_ignore_locks = true,
+    seeds: 20,
+    parts: SPREAD,
+};
+
+const VERSIONS_UNCHECKED: Case = Case {
+    style: Style::Mixed,
+    bug: |settings| settings.config.bugs.twophase.versions_unchecked = true,
+    seeds: 20,
+    parts: SPREAD,
+};
+
+const REFUSAL_IS_AN_ABORT: Case = Case {
+    style: Style::Mixed,
+    bug: |settings| settings.config.bugs.twophase.refusal_is_an_abort = true,
+    seeds: 60,
+    parts: SPREAD,
+};
+
+const GATEWAY_ABORTS_ALONE: Case = Case {
+    style: Style::Mixed,
+    bug: |settings| settings.config.bugs.twophase.gateway_aborts_alone = true,
+    seeds: 60,
+    parts: SPREAD,
+};
+
+const READS_SKIP_THE_BARRIER: Case = Case {
+    style: Style::Mixed,
+    bug: |settings| settings.config.bugs.twophase.reads_skip_the_barrier = true,
+    seeds: 60,
+    parts: SPREAD,
+};
+
+/// Who reads a list by a plain command sees what isn't committed.
+const UNCOMMITTED_LIST_READ: Case = Case { parts: APPENDS, ..LOCKS_IGNORED };
+
+/// What did nothing is read by others.
+const ABORTED_LIST_STAYS: Case = Case { parts: APPENDS, ..ABORTED_STAYS };
+
+#[test]
+fn a_list_that_shows_what_is_not_committed_is_found() {
+    UNCOMMITTED_LIST_READ.is_found();
+}
+
+#[test]
+fn a_list_that_keeps_what_was_aborted_is_found() {
+    ABORTED_LIST_STAYS.is_found();
+}
+
+#[test]
+fn what_an_aborted_transaction_has_done_and_stays_is_found() {
+    ABORTED_STAYS.is_found();
+}
+
+#[test]
+fn plain_commands_that_ignore_the_locks_of_transactions_are_found() {
+    LOCKS_IGNORED.is_found();
+}
+
+#[test]
+fn a_transaction_over_shards_that_ignores_what_is_watched_is_found() {
+    VERSIONS_UNCHECKED.is_found();
+}
+
 #[test]
 fn a_vote_forgotten_over_a_restart_is_found() {
     FORGOTTEN_VOTE.is_found();
@@ -251,6 +330,14 @@ fn how_often_each_bug_is_found() {
         ("not put back", NOT_PUT_BACK),
         ("offered twice", OFFERED_TWICE),
         ("blind EXEC", BLIND_EXEC),
+        ("aborted stays", ABORTED_STAYS),
+        ("locks ignored", LOCKS_IGNORED),
+        ("uncommitted list read", UNCOMMITTED_LIST_READ),
+        ("aborted list stays", ABORTED_LIST_STAYS),
+        ("versions unchecked", VERSIONS_UNCHECKED),
+        ("refusal is an abort", REFUSAL_IS_AN_ABORT),
+        ("gateway aborts alone", GATEWAY_ABORTS_ALONE),
+        ("reads skip the barrier", READS_SKIP_THE_BARRIER),
     ] {
         let finders = case.finders();
         println!("{name}: {} of 100, the first {:?}", finders.len(), finders.first());

@@ -205,7 +205,12 @@ fn a_hash_whose_fields_have_all_expired_is_hidden_and_its_due_fields_are_removed
     assert!(keyspace.remove_expired(ONE, b"other", NOW.plus(20)));
     assert_eq!((keyspace.len(ONE), keyspace.memory_bytes(), keyspace.next_expiry()), (0, 0, None));
 
-    let event = |class, event, key: &[u8]| Event { database: ONE, class, event, key: Box::from(key) };
+    let event = |class, event: &'static str, key: &[u8]| Event {
+        database: ONE,
+        class,
+        event: event.into(),
+        key: Box::from(key),
+    };
     assert_eq!(
         keyspace.take_events(),
         [

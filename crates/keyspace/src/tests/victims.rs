@@ -71,7 +71,7 @@ fn only_who_has_not_changed_goes() {
     assert_eq!(keys.map(|key| keyspace.evict(ONE, key, 1, later)), [true, false, true, true, false]);
     assert!(!keyspace.evict(TWO, b"same", 1, later));
     let told: Vec<_> = keyspace.take_events().into_iter().map(|event| (event.event, event.key)).collect();
-    let event = |name, key: &[u8]| (name, Box::from(key));
+    let event = |name: &'static str, key: &[u8]| (name.into(), Box::from(key));
     assert_eq!(told, [event("evicted", b"same"), event("expired", b"over"), event("evicted", b"set")]);
     assert_eq!((keyspace.take_evicted(), keyspace.take_evicted()), (2, 0));
     assert_eq!(keyspace.len(ONE), 1);

@@ -6,6 +6,7 @@ use super::locks::LOCKED;
 use crate::hub::{Hub, Verdict, Waiter, Work};
 use crate::machine::Machine;
 use crate::op::{Op, decode_op};
+use crate::scratch::fetch::too_large;
 use base::{GroupId, NodeId, UnixMillis};
 use bytes::Bytes;
 use raft::ReadRefusal;
@@ -177,6 +178,10 @@ pub(super) fn read_now(machine: &mut Machine, hub: &mut Hub, group: GroupId, rea
             machine.read_transaction(&transaction, time, seed, &mut outcome);
             hub.tell_done(group, read.waiter, &outcome);
         }
+        Ok(Op::Fetch(wanted)) => match machine.fetch(&wanted, time) {
+            Some(answer) => hub.tell_done(group, read.waiter, &answer),
+            None => hub.tell(group, read.waiter, Verdict::Refused(too_large())),
+        },
         _ => {
             let error = Bytes::from_static(b"-ERR a node of another release asked something unknown\r\n");
             hub.tell(group, read.waiter, Verdict::Refused(error));

@@ -62,8 +62,12 @@ impl Replica {
         let takes = |invocation: &Invocation<'_>| invocation.spec.flags.has(Flags::DENYOOM);
         let bytes = match op {
             Op::Command(invocation) if takes(invocation) => bytes_of(invocation),
-            Op::Transaction(transaction) if transaction.commands.iter().any(takes) => {
-                transaction.commands.iter().map(bytes_of).sum()
+            Op::Transaction(transaction)
+                if transaction.commands.iter().any(takes)
+                    || transaction.effects.is_some_and(|effects| effects.grows) =>
+            {
+                let effects = transaction.effects.map_or(0, |effects| effects.len() as u64);
+                transaction.commands.iter().map(bytes_of).sum::<u64>() + effects
             }
             _ => return true,
         };

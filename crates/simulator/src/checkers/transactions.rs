@@ -1,7 +1,7 @@
-//! A transaction on one shard takes effect at one moment, whole or not at all, and once; one that watches takes effect only
+//! A transaction takes effect at one moment, whole or not at all, and once; one that watches takes effect only
 //! if what it has seen is still so (Redis's MULTI, EXEC and WATCH). Two accounts are one object here, whose commands are
 //! whole transactions, and the search of `super::linearizability` looks for an order that explains all that was seen of
-//! it. That the sum never changes is a part of this.
+//! it. That the sum never changes is a part of this. Whether the two accounts lie on one shard or on two makes no difference.
 
 use super::Finding;
 use super::linearizability::{self, Call, Model, Verdict};
@@ -13,11 +13,13 @@ const CONFIGURATIONS_MAX: usize = 1_000_000;
 
 /// Judges every pair of accounts.
 pub fn check(history: &History) -> Vec<Finding> {
-    let pairs = history.accounts.iter().enumerate();
-    pairs.filter_map(|(pair, calls)| check_pair(pair, calls)).collect()
+    let judged = |kind, pairs: &[Vec<Call<AccountAction, Pair>>]| {
+        pairs.iter().enumerate().filter_map(|(pair, calls)| check_pair(kind, pair, calls)).collect::<Vec<_>>()
+    };
+    [judged("accounts", &history.accounts), judged("accounts on two shards", &history.spread)].concat()
 }
 
-fn check_pair(pair: usize, calls: &[Call<AccountAction, Pair>]) -> Option<Finding> {
+fn check_pair(kind: &str, pair: usize, calls: &[Call<AccountAction, Pair>]) -> Option<Finding> {
     let told = |calls_told: &[usize]| {
         let line = |&call: &usize| {
             let Call { called, returned, action, reply, .. } = &calls[call];
@@ -37,7 +39,7 @@ fn check_pair(pair: usize, calls: &[Call<AccountAction, Pair>]) -> Option<Findin
             told(&stuck)
         ),
     };
-    Some(Finding::new("transactions", format!("pair {pair} of accounts: {complaint}")))
+    Some(Finding::new("transactions", format!("pair {pair} of {kind}: {complaint}")))
 }
 
 /// The model: two accounts that begin empty.
@@ -60,8 +62,11 @@ impl Model for Accounts {
             // Nothing happens, and that isn't answered by what would have.
             AccountAction::MoveIfStill(..) if reply.is_none() => *state,
             AccountAction::MoveIfStill(..) => return,
+            AccountAction::Add(by) => (state.0 + by, state.1),
+            AccountAction::LookAtFirst => *state,
         };
-        if reply.is_none_or(|reply| *reply == after) {
+        let of_first = matches!(action, AccountAction::Add(_) | AccountAction::LookAtFirst);
+        if reply.is_none_or(|reply| *reply == after || of_first && reply.0 == after.0) {
             next.push(after);
         }
     }

@@ -1,5 +1,6 @@
-//! Those who move amounts between two accounts that share a slot, so that their sum stays what it is: blindly in a
-//! transaction, or after a look, under WATCH. Others look at both at once. What they do is put down as commands on the
+//! Those who move amounts between two accounts that share a slot, or lie on two shards, so that their sum stays what it is: blindly in a
+//! transaction, or after a look, under WATCH. Others look at both at once. Where they lie on two shards, some add to one alone, or look
+//! at it alone, by plain commands. What they do is put down as commands on the
 //! pair, for the search for an order that explains it.
 
 use super::crew::{Sending, Trade};
@@ -25,6 +26,8 @@ pub struct Accounts {
     unknown: usize,
     /// Pairs to be looked at in the end, once that has begun.
     unread: Option<Vec<usize>>,
+    /// Whether the accounts of a pair lie on two shards.
+    is_spread: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,9 +65,24 @@ enum What {
     /// A command in a transaction, or what ends one: how it is answered shows at EXEC.
     Aside,
     Exec(Body),
+    /// A plain command on the first account.
+    Plain(Body),
 }
 
 impl Accounts {
+    /// Of accounts that lie on two shards.
+    pub fn spread() -> Self {
+        Self { is_spread: true, ..Self::default() }
+    }
+
+    fn keys(&self, pair: usize) -> [Vec<u8>; 2] {
+        if self.is_spread { speech::spread_keys(pair) } else { speech::account_keys(pair) }
+    }
+
+    fn pairs<'a>(&self, history: &'a mut History) -> &'a mut Vec<Vec<Call<AccountAction, Pair>>> {
+        if self.is_spread { &mut history.spread } else { &mut history.accounts }
+    }
+
     fn put(&mut self, worker: usize, now: u64, words: &[&[u8]], what: What, to: &mut Sending) {
         speech::put(&mut to.bytes, words);
         to.commands.push(self.steps.len());
@@ -72,7 +90,7 @@ impl Accounts {
     }
 
     fn put_look(&mut self, worker: usize, now: u64, pair: usize, what: What, to: &mut Sending) {
-        let [a, b] = speech::account_keys(pair);
+        let [a, b] = self.keys(pair);
         self.put(worker, now, &[b"MGET", &a, &b], what, to);
     }
 
@@ -81,10 +99,12 @@ impl Accounts {
     }
 
     fn finish(&mut self, worker: usize, now: u64, body: Body, to: &mut Sending) {
-        let [a, b] = speech::account_keys(body.pair);
+        let [a, b] = self.keys(body.pair);
         let text = |number: i64| number.to_string().into_bytes();
         let commands: [Vec<Vec<u8>>; 2] = match body.action {
-            AccountAction::Look => [vec![b"GET".to_vec(), a], vec![b"GET".to_vec(), b]],
+            AccountAction::Look | AccountAction::LookAtFirst | AccountAction::Add(_) => {
+                [vec![b"GET".to_vec(), a], vec![b"GET".to_vec(), b]]
+            }
             AccountAction::Move(by) => {
                 [vec![b"DECRBY".to_vec(), a, text(by)], vec![b"INCRBY".to_vec(), b, text(by)]]
             }
@@ -103,13 +123,13 @@ impl Accounts {
     fn settle(&mut self, step: Step, body: Body, reply: Option<Pair>, now: u64, history: &mut History) {
         let Body { pair, action } = body;
         if reply.is_none() {
-            if action == AccountAction::Look {
+            if matches!(action, AccountAction::Look | AccountAction::LookAtFirst) {
                 return;
             }
-            self.unknown += usize::from(pair + 1 == history.accounts.len());
+            self.unknown += usize::from(pair + 1 == self.pairs(history).len());
         }
         let returned = reply.map(|_| now);
-        history.accounts[pair].push(Call { called: step.sent, returned, action, reply, after: None });
+        self.pairs(history)[pair].push(Call { called: step.sent, returned, action, reply, after: None });
     }
 
     fn looked(&mut self, step: Step, pair: usize, frame: Frame, now: u64, history: &mut History) -> Answer {
@@ -151,6 +171,32 @@ impl Accounts {
 
 type Answer = Result<bool, String>;
 
+impl Accounts {
+    fn put_plain(&mut self, worker: usize, now: u64, body: Body, to: &mut Sending) {
+        let [a, _] = self.keys(body.pair);
+        match body.action {
+            AccountAction::Add(by) => {
+                let by = by.to_string().into_bytes();
+                self.put(worker, now, &[b"INCRBY", &a, &by], What::Plain(body), to);
+            }
+            _ => self.put(worker, now, &[b"GET", &a], What::Plain(body), to),
+        }
+    }
+
+    fn plainly(&mut self, step: Step, body: Body, frame: Frame, now: u64, history: &mut History) -> Answer {
+        if let Frame::Error(text) = &frame {
+            if text.starts_with(b"UNKNOWN") {
+                self.settle(step, body, None, now, history);
+                return Ok(false);
+            }
+            return refused(frame);
+        }
+        let number = number(&frame).ok_or("one account's answer was no number")?;
+        self.settle(step, body, Some((number, 0)), now, history);
+        Ok(true)
+    }
+}
+
 impl Trade for Accounts {
     fn workers(&self) -> usize {
         WORKERS
@@ -169,14 +215,21 @@ impl Trade for Accounts {
             }
             Plan::Anything => {}
         }
-        if self.unknown >= UNKNOWN || history.accounts.last().is_none_or(|calls| calls.len() >= CALLS) {
-            self.unknown = 0;
-            history.accounts.push(Vec::new());
+        let unknown = self.unknown;
+        let pairs = self.pairs(history);
+        let is_new = unknown >= UNKNOWN || pairs.last().is_none_or(|calls| calls.len() >= CALLS);
+        if is_new {
+            pairs.push(Vec::new());
         }
-        let pair = history.accounts.len() - 1;
+        let pair = pairs.len() - 1;
+        if is_new {
+            self.unknown = 0;
+        }
         // Amounts that hardly come twice, so that no two ways lead to the same state.
         let by = to.rng.below(2_000_000) as i64 - 1_000_000;
-        match to.rng.below(8) {
+        match to.rng.below(if self.is_spread { 11 } else { 8 }) {
+            8 => self.put_plain(worker, now, Body { pair, action: AccountAction::Add(by) }, to),
+            9..=10 => self.put_plain(worker, now, Body { pair, action: AccountAction::LookAtFirst }, to),
             0 => {
                 to.rest = to.rng.between(5, 600) * MILLI;
                 self.put_look(worker, now, pair, What::Look(pair, None), to);
@@ -184,7 +237,7 @@ impl Trade for Accounts {
             1..=2 => self.begin(worker, now, Body { pair, action: AccountAction::Look }, to),
             3..=4 => self.begin(worker, now, Body { pair, action: AccountAction::Move(by) }, to),
             _ => {
-                let [a, b] = speech::account_keys(pair);
+                let [a, b] = self.keys(pair);
                 self.put(worker, now, &[b"WATCH", &a, &b], What::Watch, to);
                 self.put_look(worker, now, pair, What::Look(pair, Some(by)), to);
             }
@@ -198,7 +251,8 @@ impl Trade for Accounts {
         if let Plan::Finish(_) = std::mem::take(&mut self.plans[worker]) {
             self.put(worker, now, &[b"DISCARD"], What::Aside, to);
         }
-        let unread = self.unread.get_or_insert_with(|| (0..history.accounts.len()).collect());
+        let count = self.pairs(history).len();
+        let unread = self.unread.get_or_insert_with(|| (0..count).collect());
         for pair in std::mem::take(unread) {
             self.put_look(worker, now, pair, What::LastLook(pair), to);
         }
@@ -235,13 +289,14 @@ impl Trade for Accounts {
                 answer
             }
             What::Exec(body) => self.executed(step, body, frame, now, history),
+            What::Plain(body) => self.plainly(step, body, frame, now, history),
         }
     }
 
     fn lost(&mut self, command: usize, _: bool, now: u64, history: &mut History) {
         let step = self.steps[command];
         match step.what {
-            What::Exec(body) => self.settle(step, body, None, now, history),
+            What::Exec(body) | What::Plain(body) => self.settle(step, body, None, now, history),
             What::LastLook(pair) => self.unread.get_or_insert_default().push(pair),
             _ => {}
         }
@@ -269,13 +324,16 @@ fn refused(frame: Frame) -> Answer {
 }
 
 fn two_numbers(frames: &[Frame]) -> Option<Pair> {
-    let number = |frame: &Frame| match frame {
+    let [first, second] = frames else { return None };
+    Some((number(first)?, number(second)?))
+}
+
+fn number(frame: &Frame) -> Option<i64> {
+    match frame {
         Frame::Integer(number) => Some(*number),
         Frame::Bulk(digits) => std::str::from_utf8(digits).ok()?.parse().ok(),
         // Nothing has been moved yet.
         Frame::Null => Some(0),
         _ => None,
-    };
-    let [first, second] = frames else { return None };
-    Some((number(first)?, number(second)?))
+    }
 }

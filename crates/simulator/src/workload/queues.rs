@@ -19,22 +19,30 @@ const SHARED: [QueueIndex; 2] = [1, 2];
 
 /// The trade.
 #[derive(Debug)]
-pub struct Queues;
+pub struct Queues {
+    /// Whether the queues lie on shards of their own, or share one.
+    pub apart: bool,
+}
 
 impl Queues {
-    fn push(worker: usize, queue: QueueIndex, now: u64, history: &mut History, to: &mut Sending) {
+    fn push(&self, worker: usize, queue: QueueIndex, now: u64, history: &mut History, to: &mut Sending) {
         let calls = &mut history.queues.calls;
         let element = calls.len();
-        speech::put(&mut to.bytes, &[b"RPUSH", &speech::queue_key(queue), element.to_string().as_bytes()]);
+        speech::put(
+            &mut to.bytes,
+            &[b"RPUSH", &speech::queue_key(queue, self.apart), element.to_string().as_bytes()],
+        );
         let after = to.commands.last().copied();
         calls.push(Operation { after, ..operation(worker, QueueAction::Push(queue), now) });
         to.commands.push(element);
     }
 
-    fn wait(worker: usize, action: QueueAction, now: u64, history: &mut History, to: &mut Sending) {
-        let seconds = *to.rng.pick(&["0.05", "0.4", "1", "1.5", "2", "0"]).unwrap_or(&"1");
+    fn wait(&self, worker: usize, action: QueueAction, now: u64, history: &mut History, to: &mut Sending) {
+        let mut seconds = *to.rng.pick(&["0.05", "0.4", "1", "1.5", "2", "0"]).unwrap_or(&"1");
         let restless = RESTLESS.contains(&worker);
-        let seconds = if seconds == "0" && !restless { "1" } else { seconds };
+        if seconds == "0" && !restless {
+            seconds = "1";
+        }
         let millis = (seconds.parse::<f64>().unwrap_or(0.0) * 1_000.0) as u64;
         to.waits = millis * MILLI;
         if restless && (millis == 0 || to.rng.chance(1, 6)) {
@@ -44,16 +52,28 @@ impl Queues {
         match &action {
             QueueAction::Move(from, into) => {
                 let ends = [b"LEFT".to_vec(), b"RIGHT".to_vec()];
-                words.extend([b"BLMOVE".to_vec(), speech::queue_key(*from), speech::queue_key(*into)]);
+                if to.rng.chance(1, 3) {
+                    // It looks, and doesn't wait.
+                    to.waits = 0;
+                    seconds = "";
+                }
+                let name = if seconds.is_empty() { b"LMOVE".to_vec() } else { b"BLMOVE".to_vec() };
+                words.extend([
+                    name,
+                    speech::queue_key(*from, self.apart),
+                    speech::queue_key(*into, self.apart),
+                ]);
                 words.extend(ends);
             }
             QueueAction::Pop { queues, left } => {
                 words.push(if *left { b"BLPOP".to_vec() } else { b"BRPOP".to_vec() });
-                words.extend(queues.iter().map(|&queue| speech::queue_key(queue)));
+                words.extend(queues.iter().map(|&queue| speech::queue_key(queue, self.apart)));
             }
             QueueAction::Push(_) | QueueAction::Rest(_) => {}
         }
-        words.push(seconds.as_bytes().to_vec());
+        if !seconds.is_empty() {
+            words.push(seconds.as_bytes().to_vec());
+        }
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         speech::put(&mut to.bytes, &words);
         to.commands.push(history.queues.calls.len());
@@ -72,7 +92,7 @@ impl Trade for Queues {
                 to.rest = to.rng.between(10, 250) * MILLI;
                 let queue = if worker == PRODUCER { SHARED[to.rng.below(2) as usize] } else { ORDERED };
                 let count = if to.rng.chance(1, 4) { to.rng.between(2, 4) } else { 1 };
-                (0..count).for_each(|_| Self::push(worker, queue, now, history, to));
+                (0..count).for_each(|_| self.push(worker, queue, now, history, to));
                 if worker == PRODUCER && to.rng.chance(1, 3) {
                     let who = to.rng.between(*RESTLESS.start() as u64, *RESTLESS.end() as u64) as usize;
                     to.leaves = Some((who, to.rng.between(100, 8_000) * MILLI / 1_000));
@@ -80,11 +100,11 @@ impl Trade for Queues {
             }
             ORDERED_CONSUMER => {
                 to.rest = to.rng.below(20) * MILLI;
-                Self::wait(worker, QueueAction::Pop { queues: vec![ORDERED], left: true }, now, history, to);
+                self.wait(worker, QueueAction::Pop { queues: vec![ORDERED], left: true }, now, history, to);
             }
             MOVER => {
                 to.rest = to.rng.below(200) * MILLI;
-                Self::wait(worker, QueueAction::Move(SHARED[0], SHARED[1]), now, history, to);
+                self.wait(worker, QueueAction::Move(SHARED[0], SHARED[1]), now, history, to);
             }
             _ => {
                 to.rest = to.rng.below(40) * MILLI;
@@ -93,7 +113,7 @@ impl Trade for Queues {
                     queues.reverse();
                 }
                 let left = to.rng.chance(1, 2);
-                Self::wait(worker, QueueAction::Pop { queues, left }, now, history, to);
+                self.wait(worker, QueueAction::Pop { queues, left }, now, history, to);
             }
         }
     }
@@ -104,7 +124,7 @@ impl Trade for Queues {
         }
         for queue in 0..QUEUES as QueueIndex {
             if rest(history, queue).is_none() {
-                speech::put(&mut to.bytes, &[b"LRANGE", &speech::queue_key(queue), b"0", b"-1"]);
+                speech::put(&mut to.bytes, &[b"LRANGE", &speech::queue_key(queue, self.apart), b"0", b"-1"]);
                 to.commands.push(history.queues.calls.len());
                 history.queues.calls.push(operation(worker, QueueAction::Rest(queue), now));
             }

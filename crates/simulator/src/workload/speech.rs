@@ -20,8 +20,8 @@ pub fn mortal_key(number: usize) -> Vec<u8> {
 }
 
 /// The name of a queue. The braces make all of them share a slot.
-pub fn queue_key(queue: QueueIndex) -> Vec<u8> {
-    format!("{{q}}{queue}").into_bytes()
+pub fn queue_key(queue: QueueIndex, apart: bool) -> Vec<u8> {
+    if apart { format!("q{queue}") } else { format!("{{q}}{queue}") }.into_bytes()
 }
 
 /// The names of two accounts, which share a slot.
@@ -34,9 +34,19 @@ pub fn list_key(list: usize) -> Vec<u8> {
     format!("g:{list}").into_bytes()
 }
 
+/// The names of two accounts that lie on two shards, however many there are.
+pub fn spread_keys(pair: usize) -> [Vec<u8>; 2] {
+    let key = |salt: u32| format!("s{pair}.{salt}").into_bytes();
+    let first = base::slot_of(&key(0)).number();
+    // No shard has more than half of the slots.
+    let is_far = |salt: &u32| base::slot_of(&key(*salt)).number().abs_diff(first) >= base::Slot::COUNT / 2;
+    let other = (1..10_000).find(is_far).unwrap_or(1);
+    [key(0), key(other)]
+}
+
 /// The queue of this name.
 pub fn queue_of(key: &[u8]) -> Option<QueueIndex> {
-    (0..QUEUES as QueueIndex).find(|&queue| queue_key(queue) == key)
+    (0..QUEUES as QueueIndex).find(|&queue| [true, false].iter().any(|apart| queue_key(queue, *apart) == key))
 }
 
 /// The counter that all clients share.
@@ -57,6 +67,8 @@ pub enum Known {
     Account(usize),
     /// The list of this number.
     List(usize),
+    /// One of this pair of accounts on two shards.
+    Spread(usize),
     /// One of the two shared by all, or a queue.
     Shared,
     /// Nobody writes such keys.
@@ -79,6 +91,10 @@ pub fn recognize(key: &[u8]) -> Known {
         }
         [b'{', b't', digits @ .., b'}', b'a'..=b'b'] => {
             number(digits).map_or(Known::Stranger, |pair: u32| Known::Account(pair as usize))
+        }
+        [b's', rest @ ..] => {
+            let digits = rest.split(|byte| *byte == b'.').next().unwrap_or_default();
+            number(digits).map_or(Known::Stranger, |pair: u32| Known::Spread(pair as usize))
         }
         [b'{', b'f', digits @ .., b'}', b'a'..=b'c'] => {
             number(digits).map_or(Known::Stranger, |family: u32| Known::Family(family as usize))

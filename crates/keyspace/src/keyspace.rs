@@ -43,6 +43,8 @@ pub struct Keyspace {
     pub(crate) encodings: Encodings,
     events: Vec<Event>,
     changed: ChangedKeys,
+    /// Whether anything has changed since this was last asked.
+    dirty: bool,
     /// Lists that come in pieces, until all are here.
     arriving: BTreeMap<(DatabaseId, Box<[u8]>), Pieces>,
 }
@@ -87,6 +89,7 @@ impl Keyspace {
             encodings: Encodings::default(),
             events: Vec::new(),
             changed: ChangedKeys::default(),
+            dirty: false,
             arriving: BTreeMap::new(),
         }
     }
@@ -260,6 +263,17 @@ impl Keyspace {
     /// whether any are left. For an idle moment.
     pub fn reclaim(&mut self, limit: usize) -> bool {
         self.graveyard.dig(limit)
+    }
+
+    /// Whether anything has changed since this was last asked.
+    #[inline]
+    pub fn take_dirty(&mut self) -> bool {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// How many keys and large collections are still to be freed, and how many were freed so, ever.
+    pub fn reclaimed(&self) -> (u64, u64) {
+        (self.graveyard.len(), self.graveyard.freed())
     }
 
     /// Fixes the state as it is now, for [`Keyspace::next_chunk`] to write down.
@@ -453,6 +467,7 @@ impl Keyspace {
     #[inline]
     pub(crate) fn change(&mut self, store: usize, now: UnixMillis) -> Change<'_> {
         self.graveyard.dig(FREED_PER_CHANGE);
+        self.dirty = true;
         if let Some(snapshot) = &self.snapshot {
             base::invariant!(
                 "what changes during a snapshot has a later revision than it",
@@ -461,7 +476,9 @@ impl Keyspace {
                 self.revision
             );
         }
+        let tells_new = self.listening.has(EventClass::New);
         Change {
+            news: tells_new.then_some(&mut self.events),
             store: &mut self.stores[store],
             snapshot: self.snapshot.as_mut(),
             graveyard: &mut self.graveyard,
@@ -476,6 +493,7 @@ impl Keyspace {
     /// Deletes all keys of a database. A running snapshot takes over what it hasn't seen, as a whole.
     pub(crate) fn clear(&mut self, store: usize) {
         self.changed.note_all();
+        self.dirty = true;
         let store = &mut self.stores[store];
         let table = std::mem::take(&mut store.table);
         self.graveyard.bury_deadlines(std::mem::take(&mut store.deadlines));

@@ -278,7 +278,7 @@ impl Database for View<'_> {
         self.keyspace.note_event(database, class, event, key);
     }
 
-    fn notify_in(&mut self, _database: DatabaseId, _class: EventClass, _event: &'static str, _key: &[u8]) {
-        // Nobody can listen yet.
+    fn notify_in(&mut self, database: DatabaseId, class: EventClass, event: &'static str, key: &[u8]) {
+        self.keyspace.note_event(database, class, event, key);
     }
 }

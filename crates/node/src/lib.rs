@@ -15,6 +15,8 @@ pub mod api;
 pub mod blocking;
 /// What is said to all nodes at once: PUBLISH and PUBSUB.
 pub mod broadcast;
+/// What clients may hold.
+mod client_memory;
 /// The connections, and their replies in order.
 pub mod clients;
 /// Writes to the disk, in their order, also over a full disk.
@@ -53,6 +55,8 @@ pub mod members;
 pub mod memory;
 /// What every node knows: members, placement, databases, settings.
 pub mod meta;
+/// Moving keys to another server.
+pub mod migration;
 /// Clients that are shown what others send.
 pub mod monitor;
 /// Composition and dispatch.

@@ -35,6 +35,8 @@ pub struct Machine {
     /// No read or write sees a later time than this before it is moved on by another entry.
     pub ceiling: UnixMillis,
     sessions: BTreeMap<NodeId, Session>,
+    /// How many operations have changed something since this copy came to life; not part of the state.
+    pub changes: u64,
     scratch: Vec<u8>,
     /// Whether a read is answered between two operations of one entry.
     pub(crate) in_entry: bool,
@@ -87,6 +89,7 @@ impl Machine {
             time: UnixMillis(0),
             ceiling: UnixMillis(0),
             sessions: BTreeMap::new(),
+            changes: 0,
             scratch: Vec::new(),
             in_entry: false,
             snapshot_header: None,
@@ -117,6 +120,7 @@ impl Machine {
                 Admission::Run => {
                     self.scratch.clear();
                     self.run(&op, seed_of(batch.seed, place as u64));
+                    self.changes += u64::from(self.keyspace_mut().is_some_and(Keyspace::take_dirty));
                     if let Some(from) = provenance {
                         self.complete(from);
                     }
@@ -158,13 +162,27 @@ impl Machine {
 
     /// Answers a read at `now`, a time that the caller has kept between [`Machine::time`] and the ceiling.
     pub fn read(&mut self, invocation: &Invocation<'_>, now: UnixMillis, seed: u64, to: &mut Vec<u8>) {
+        self.read_for(invocation, false, now, seed, to);
+    }
+
+    /// As [`Machine::read`], perhaps for a client that waits and tries again.
+    pub fn read_for(
+        &mut self,
+        invocation: &Invocation<'_>,
+        has_waited: bool,
+        now: UnixMillis,
+        seed: u64,
+        to: &mut Vec<u8>,
+    ) {
         match &mut self.state {
             State::Shard(keyspace) if invocation.spec.place == command::Place::Cluster => {
                 run_part(invocation, &keyspace.database(invocation.database, now), seed, to);
             }
             State::Shard(_) if invocation.spec.execute.is_none() => self.versions(invocation, now, to),
             State::Shard(keyspace) => {
-                if let Err(Error::WouldBlock(_)) = run_command(keyspace, invocation, false, now, seed, to) {
+                if let Err(Error::WouldBlock(_)) =
+                    run_command(keyspace, invocation, has_waited, now, seed, to)
+                {
                     push_words_to_wait_with(keyspace, invocation, now, to);
                 }
             }

@@ -660,6 +660,11 @@ fn read_now(machine: &mut Machine, hub: &mut Hub, group: GroupId, read: Read, ti
             machine.read(&invocation, time, seed, &mut reply);
             hub.tell_done(group, read.waiter, &reply);
         }
+        Ok(Op::Offered { invocation, .. }) => {
+            let (mut reply, seed) = (Vec::new(), hub.rng.next_u64());
+            machine.read_for(&invocation, true, time, seed, &mut reply);
+            hub.tell_done(group, read.waiter, &reply);
+        }
         Ok(Op::Transaction(transaction)) => {
             let (mut outcome, seed) = (Vec::new(), hub.rng.next_u64());
             machine.read_transaction(&transaction, time, seed, &mut outcome);

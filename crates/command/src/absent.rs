@@ -19,7 +19,6 @@ const NAMES: &[&str] = &[
     "function|load",
     "function|restore",
     "function|stats",
-    "migrate",
     "script",
     "script|debug",
     "script|exists",

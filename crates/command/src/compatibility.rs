@@ -27,13 +27,19 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("command", "`COMMAND DOCS` has no `arguments` and no `history` yet."),
     (
         "config",
-        "Parameters are listed only if they have a meaning here. `requirepass`, `notify-keyspace-events` and the \
-                limits of encodings are the whole cluster's, and each is set in a command of its own. `REWRITE` is \
-                refused: a node's settings come from its command line and file.",
+        "`requirepass`, `notify-keyspace-events`, `maxmemory` and what belongs to it, and the limits of encodings are the \
+                whole cluster's; parameters of the cluster and of the node aren't set in one command. Parameters of Redis's \
+                files, copies and processes (`save`, `hz`, `repl-backlog-size` …) are taken, kept and shown, and change \
+                nothing. `REWRITE` is refused: a node's settings come from its command line and file.",
     ),
     (
         "debug",
         "`SLEEP` holds up nobody else; `SET-ACTIVE-EXPIRE` and `STRINGMATCH-LEN` are taken, all else is refused.",
+    ),
+    (
+        "exec",
+        "What the node itself answers (`CONFIG SET`, `ACL SETUSER`, `PUBLISH` …) is carried out right behind what the shard \
+                does, each by itself.",
     ),
     ("failover", "Refused: leaders change by themselves."),
     (
@@ -47,6 +53,10 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ),
     ("lolwut", "A drawing of our own."),
     ("memory", "`USAGE` is exact whatever `SAMPLES` says; `STATS` has the fields that have a meaning here."),
+    (
+        "migrate",
+        "A key that changes while it is moved stays here, and the reply says so. At most 256 MiB at a time.",
+    ),
     ("module", "There are none: `LIST` is empty, the rest is refused."),
     ("monitor", "Shows what the clients of this node send."),
     (
@@ -56,14 +66,16 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("pfcount", "Never writes the cardinality that it has computed into the string."),
     ("pfdebug", "`GETREG` leaves the encoding as it is."),
     ("psync", "As SYNC, for who has said `REPLCONF rdb-only 1`; there is no stream of changes for replicas."),
-    ("publish", "Inside `MULTI` it counts the receivers of this node only; they all get it."),
     ("replconf", "What SYNC shall send: `capa eof`, `rdb-only`, and `rdb-version` of our own."),
     (
         "replicaof",
         "`NO ONE` is accepted; following another server is refused: `sihai import --from` copies one.",
     ),
     ("role", "Always `master`: every node takes writes, and copies belong to shards."),
-    ("save", "Nothing to do: what was acknowledged is on disk."),
+    (
+        "save",
+        "Nothing to do: what was acknowledged is on disk. `rdb_changes_since_last_save` is counted anew.",
+    ),
     (
         "shutdown",
         "Hands over what this node leads first. `SAVE`, `NOSAVE`, `NOW` and `FORCE` make no difference.",

@@ -33,6 +33,8 @@ pub mod hyperloglog;
 pub mod lcs;
 /// Elements in an order.
 pub mod lists;
+/// MIGRATE.
+pub mod migrate;
 /// What those who run a Redis ask of it.
 pub mod operations;
 /// Random picks out of a collection.
@@ -71,6 +73,7 @@ pub(crate) const FAMILIES: &[&[Spec]] = &[
     bitmaps::SPECS,
     bitfields::SPECS,
     generic::SPECS,
+    migrate::SPECS,
     expiry::SPECS,
     hashes::SPECS,
     field_expiry::SPECS,

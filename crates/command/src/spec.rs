@@ -500,6 +500,13 @@ impl Spec {
     }
 
     fn visit_keys(&self, args: &[&[u8]], mut visit: impl FnMut(KeyPlace)) {
+        if self.flags.has(Flags::MOVABLEKEYS)
+            && self.name == "migrate"
+            && let Some(first) = self.keys.first()
+        {
+            return crate::families::migrate::keys(args)
+                .for_each(|index| visit(KeyPlace { index, flags: first.flags }));
+        }
         for spec in self.keys {
             if spec.flags.has(KeyFlags::NOT_KEY) {
                 continue;

@@ -11,6 +11,8 @@ pub(crate) struct Graveyard {
     tables: Vec<Table>,
     deadlines: Vec<Deadlines>,
     collections: Vec<Collection>,
+    /// How many keys and large collections were freed.
+    freed: u64,
 }
 
 impl Graveyard {
@@ -33,6 +35,16 @@ impl Graveyard {
         self.collections.push(collection);
     }
 
+    /// How many keys and large collections are still to be freed.
+    pub(crate) fn len(&self) -> u64 {
+        self.collections.len() as u64 + self.tables.iter().map(Table::len).sum::<u64>()
+    }
+
+    /// How many keys and large collections were freed little by little, ever.
+    pub(crate) fn freed(&self) -> u64 {
+        self.freed
+    }
+
     fn is_empty(&self) -> bool {
         self.tables.is_empty() && self.deadlines.is_empty() && self.collections.is_empty()
     }
@@ -45,6 +57,7 @@ impl Graveyard {
         }
         if let Some(table) = self.tables.last_mut() {
             if !table.bury(limit) {
+                self.freed += table.len();
                 self.tables.pop();
             }
         } else if let Some(deadlines) = self.deadlines.last_mut() {
@@ -54,6 +67,7 @@ impl Graveyard {
         } else if let Some(collection) = self.collections.last_mut()
             && !collection.contents_mut().bury(limit)
         {
+            self.freed += 1;
             self.collections.pop();
         }
         !self.is_empty()

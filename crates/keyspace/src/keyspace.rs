@@ -49,6 +49,8 @@ pub struct Keyspace {
     pub(crate) encodings: Encodings,
     pub(crate) events: Vec<Event>,
     pub(crate) changed: ChangedKeys,
+    /// Whether anything has changed since this was last asked.
+    pub(crate) dirty: bool,
     /// Lists that come in pieces, until all are here.
     arriving: BTreeMap<(DatabaseId, Box<[u8]>), Pieces>,
 }
@@ -95,6 +97,7 @@ impl Keyspace {
             encodings: Encodings::default(),
             events: Vec::new(),
             changed: ChangedKeys::default(),
+            dirty: false,
             arriving: BTreeMap::new(),
         }
     }
@@ -277,6 +280,17 @@ impl Keyspace {
     /// whether any are left. For an idle moment.
     pub fn reclaim(&mut self, limit: usize) -> bool {
         self.graveyard.dig(limit)
+    }
+
+    /// Whether anything has changed since this was last asked.
+    #[inline]
+    pub fn take_dirty(&mut self) -> bool {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// How many keys and large collections are still to be freed, and how many were freed so, ever.
+    pub fn reclaimed(&self) -> (u64, u64) {
+        (self.graveyard.len(), self.graveyard.freed())
     }
 
     /// Fixes the state as it is now, for [`Keyspace::next_chunk`] to write down.
@@ -470,6 +484,7 @@ impl Keyspace {
     #[inline]
     pub(crate) fn change(&mut self, store: usize, now: UnixMillis) -> Change<'_> {
         self.graveyard.dig(FREED_PER_CHANGE);
+        self.dirty = true;
         if let Some(snapshot) = &self.snapshot {
             base::invariant!(
                 "what changes during a snapshot has a later revision than it",
@@ -478,7 +493,9 @@ impl Keyspace {
                 self.revision
             );
         }
+        let tells_new = self.listening.has(EventClass::New);
         Change {
+            news: tells_new.then_some(&mut self.events),
             store: &mut self.stores[store],
             snapshot: self.snapshot.as_mut(),
             graveyard: &mut self.graveyard,
@@ -496,6 +513,7 @@ impl Keyspace {
             return self.set_aside(store);
         }
         self.changed.note_all();
+        self.dirty = true;
         let store = &mut self.stores[store];
         let table = std::mem::take(&mut store.table);
         self.graveyard.bury_deadlines(std::mem::take(&mut store.deadlines));

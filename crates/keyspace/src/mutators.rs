@@ -4,6 +4,7 @@
 use crate::changed::ChangedKeys;
 use crate::deadlines::Deadlines;
 use crate::graveyard::Graveyard;
+use crate::keyspace::Event;
 use crate::position::{MemberOrder, Placement, Position};
 use crate::record::{About, Record};
 use crate::slot::Entry;
@@ -11,7 +12,7 @@ use crate::snapshot::Snapshot;
 use crate::table::Table;
 use crate::types::{Collection, Typed};
 use crate::usage::{FREQUENCY_INITIAL, Usage, access_second};
-use base::database::{Expiry, Kind};
+use base::database::{EventClass, Expiry, Kind};
 use base::{DatabaseId, UnixMillis};
 
 /// One database and its accounts.
@@ -29,6 +30,8 @@ pub(crate) struct Store {
 /// A change of one database under way.
 #[derive(Debug)]
 pub(crate) struct Change<'a> {
+    /// Where it is told that a key came to be, if somebody listens.
+    pub(crate) news: Option<&'a mut Vec<Event>>,
     pub(crate) store: &'a mut Store,
     pub(crate) snapshot: Option<&'a mut Snapshot>,
     pub(crate) graveyard: &'a mut Graveyard,
@@ -213,6 +216,15 @@ impl Change<'_> {
         }
     }
 
+    /// A key comes to be.
+    #[inline]
+    fn tell_new(&mut self, key: &[u8]) {
+        if let Some(news) = &mut self.news {
+            let (database, class) = (self.store.id, EventClass::New);
+            news.push(Event { database, class, event: "new".into(), key: Box::from(key) });
+        }
+    }
+
     /// What the record of a new key says of itself.
     fn about(&self, kind: Kind, expires_at: Option<UnixMillis>) -> About {
         let access = access_second(self.now);
@@ -244,6 +256,11 @@ impl Change<'_> {
         }
         self.changed.note(key);
         let now = self.now;
+        if self.news.is_some()
+            && !self.store.table.get(position, key).is_some_and(|entry| entry.record.is_live(now))
+        {
+            self.tell_new(key);
+        }
         let mut about = self.about(Kind::String, None);
         let expires_at = |old: Option<UnixMillis>| match expiry {
             Expiry::Keep => old.filter(|&at| at > now),
@@ -293,6 +310,10 @@ impl Change<'_> {
     /// Puts a whole record in the place of what its key held.
     fn put(&mut self, position: Position, record: Record) {
         self.changed.note(record.key());
+        let found = self.store.table.get(position, record.key());
+        if !found.is_some_and(|entry| entry.record.is_live(self.now)) {
+            self.tell_new(record.key());
+        }
         if self.store.table.get(position, record.key()).is_some() {
             let old = self.store.replace(position, record);
             self.retire(position, old);

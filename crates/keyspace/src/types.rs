@@ -164,8 +164,11 @@ impl Collection {
 
     /// Gives it to be freed: at once, or little by little where it is large.
     pub(crate) fn retire(self, graveyard: &mut Graveyard) {
-        // A stream's groups have elements that aren't counted.
-        if self.contents().count() > FREED_AT_ONCE_MAX || self.kind() == Kind::Stream {
+        let elements = match &self {
+            Collection::Stream(stream) => stream.elements(),
+            _ => self.contents().count(),
+        };
+        if elements > FREED_AT_ONCE_MAX {
             graveyard.bury_collection(self);
         }
     }

@@ -75,6 +75,13 @@ pub enum Input {
     /// A reading of the wall clock, taken together with `now`. Given at the start, then at least once a second, and
     /// whenever the clock is seen to have jumped.
     WallClock(UnixMillis),
+    /// What came of [`Effect::Migrate`].
+    Migrated {
+        /// Its name.
+        job: u64,
+        /// What came of it.
+        outcome: Migrated,
+    },
     /// Facts about the machine that the driver measures now and then, for INFO.
     Machine(Machine),
     /// Stop: hand over what is led and say [`Effect::Stopped`].
@@ -126,12 +133,36 @@ pub enum Effect {
     },
     /// Work for the disk; answered by [`Input::Disk`].
     Disk(DiskRequest),
+    /// Say this to another server, as its client, and hear its answers; answered by [`Input::Migrated`].
+    Migrate {
+        /// Names the request.
+        job: u64,
+        /// `host:port`.
+        address: String,
+        /// How long connecting, and each silence, may take.
+        timeout: Duration,
+        /// Requests.
+        bytes: Bytes,
+        /// How many answers they have.
+        replies: usize,
+    },
     /// Something a person should know; the driver logs it.
     Note(Level, String),
     /// Everything is handed over and durable: the process may end.
     Stopped,
     /// The node can't go on (a failed fsync, say); the process must end, unsuccessfully, with this sentence.
     Fatal(String),
+}
+
+/// What came of requests to another server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Migrated {
+    /// There is no connection; nothing was said.
+    Unreachable,
+    /// The connection broke, or nothing came for too long; the answers that had come.
+    Broke(Vec<u8>),
+    /// All answers.
+    Answered(Vec<u8>),
 }
 
 /// How much a note matters.

@@ -15,7 +15,7 @@ use crate::runs::{Plan, Whose};
 use crate::scratch::Request;
 use crate::waitlist::{WaitToken, Waiting};
 use crate::wire::PeerMessage;
-use base::{DatabaseId, Duration, GroupId, NodeId, Time, UnixMillis};
+use base::{DatabaseId, DatabaseIndex, Duration, GroupId, NodeId, Time, UnixMillis};
 use bytes::Bytes;
 use command::Spec;
 use command::spec::Keys;
@@ -42,6 +42,8 @@ struct Command {
     spans: bool,
     spec: &'static Spec,
     words: Vec<Bytes>,
+    /// The number that its client has selected, and the database behind it.
+    index: DatabaseIndex,
     database: DatabaseId,
     protocol: Protocol,
     since: UnixMillis,
@@ -84,16 +86,8 @@ impl Command {
             keys: keys.map(|key| (self.database, Bytes::copy_from_slice(key))).collect(),
             since: self.since,
             exclusive: self.spec.is_write(),
+            hears_loss: self.spec.name == "xreadgroup",
         }
-    }
-
-    /// Whether it has waited to read a single stream and finds a value of another type, which holds nothing for it. Of several
-    /// streams another may hold something, so it has to hear of that.
-    fn waits_for_another_type(&self, reply: &[u8]) -> bool {
-        self.waited
-            && self.spec.name == "xread"
-            && self.waiting(|_| true).keys.len() == 1
-            && reply.starts_with(b"-WRONGTYPE ")
     }
 
     /// What is answered when its time is over.
@@ -177,10 +171,10 @@ impl Node {
         };
         let now = self.hub.now;
         let ticket = self.hub.clients.ticket(slot, groups.first().copied().filter(|_| !spans));
-        if let Some(client) = self.hub.clients.get(slot) {
-            // Whoever waits sends nothing meanwhile that counts.
-            client.held = true;
-        }
+        let Some(client) = self.hub.clients.get(slot) else { return true };
+        // Whoever waits sends nothing meanwhile that counts.
+        client.held = true;
+        let index = client.database;
         self.blocked.next += 1;
         let id = self.blocked.next;
         let command = Command {
@@ -189,6 +183,7 @@ impl Node {
             spans,
             spec: invocation.spec,
             words: invocation.words.iter().map(|word| Bytes::copy_from_slice(word)).collect(),
+            index,
             database: invocation.database,
             protocol: invocation.protocol,
             since: self.hub.wall(),
@@ -250,7 +245,8 @@ impl Node {
         let waiter = Waiter::Blocked(id);
         if !spec.is_write() {
             let mut query = Vec::new();
-            encode_op(&mut query, &Op::Command(invocation));
+            let op = if waited { Op::Offered { token, invocation } } else { Op::Command(invocation) };
+            encode_op(&mut query, &op);
             self.query(group, waiter, query.into(), false);
         } else if offered {
             self.write(group, waiter, &Op::Offered { token, invocation });
@@ -265,7 +261,7 @@ impl Node {
         let Some(command) = self.blocked.commands.get_mut(&id) else { return };
         let since = command.trying.take().unwrap_or(now);
         match reply {
-            Ok(reply) if is_nothing(&reply) || command.waits_for_another_type(&reply) => {
+            Ok(reply) if is_nothing(&reply) => {
                 if !std::mem::replace(&mut command.waited, true) {
                     take_resolved_words(command, reply);
                 }
@@ -296,12 +292,41 @@ impl Node {
     }
 
     fn go_on_waiting(&mut self, id: u64) {
-        let again =
-            self.blocked.commands.get_mut(&id).is_some_and(|command| std::mem::take(&mut command.again));
-        if again {
-            self.attempt_blocked(id, true);
+        let Some(command) = self.blocked.commands.get_mut(&id) else { return };
+        if std::mem::take(&mut command.again) {
+            // Where nobody knows of it, it comes behind those who wait there already.
+            let offered = command.groups.values().any(Option::is_some);
+            self.attempt_blocked(id, offered);
         } else {
             self.remind(id);
+        }
+    }
+
+    /// Other databases may be behind the numbers that waiting clients have selected: they wait there from now on.
+    pub(crate) fn follow_databases(&mut self) {
+        let databases = &self.view.databases;
+        let behind = |index: DatabaseIndex| databases.get(index.0 as usize).copied().flatten();
+        let moved: Vec<(u64, Option<DatabaseId>)> = self
+            .blocked
+            .commands
+            .iter()
+            .map(|(id, command)| (*id, command, behind(command.index)))
+            .filter(|(_, command, database)| *database != Some(command.database))
+            .map(|(id, _, database)| (id, database))
+            .collect();
+        for (id, database) in moved {
+            let Some(database) = database else {
+                self.end_waiting(id, b"-ERR the selected database is gone or closing; SELECT another\r\n");
+                continue;
+            };
+            self.wait_no_more(id);
+            let Some(command) = self.blocked.commands.get_mut(&id) else { continue };
+            command.database = database;
+            if command.trying.is_some() {
+                command.again = true;
+            } else {
+                self.attempt_blocked(id, false);
+            }
         }
     }
 
@@ -362,21 +387,23 @@ impl Node {
 
     /// Ends a client's waiting with a reply.
     fn end_waiting(&mut self, id: u64, reply: &[u8]) {
+        self.wait_no_more(id);
         let Some(command) = self.blocked.commands.remove(&id) else { return };
         self.blocked.by_client.remove(&command.ticket.client());
         self.hub.clients.answer(command.ticket, reply);
+    }
+
+    /// Tells the leaders that know of it that a command waits there no more.
+    fn wait_no_more(&mut self, id: u64) {
+        let Some(command) = self.blocked.commands.get_mut(&id) else { return };
         let session = self.hub.session;
-        for (group, told) in command.groups {
-            match told {
-                Some((leader, _)) if leader == self.hub.me => {
-                    if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
-                        replica.release(&mut self.hub, WaitToken { session, id });
-                    }
-                }
-                Some((leader, _)) => {
-                    self.hub.send(leader, &PeerMessage::WaitNoMore { group, session, id });
-                }
-                None => {}
+        let told: Vec<(GroupId, NodeId)> =
+            command.groups.iter_mut().filter_map(|(group, told)| Some((*group, told.take()?.0))).collect();
+        for (group, leader) in told {
+            if leader != self.hub.me {
+                self.hub.send(leader, &PeerMessage::WaitNoMore { group, session, id });
+            } else if let Some(replica) = self.replicas.get_mut(group.0 as usize).and_then(Copy::live) {
+                replica.release(&mut self.hub, WaitToken { session, id });
             }
         }
     }

@@ -204,6 +204,15 @@ impl Node {
     pub(crate) fn ask_everybody(&mut self, slot: u32, question: Question) {
         let Some(client) = self.hub.clients.get(slot) else { return };
         let protocol = client.protocol;
+        // What it says itself comes to it behind the answer.
+        let holds = self.hub.clients.hold_pushes(slot);
+        self.answer_of_everybody(slot, protocol, question);
+        if holds {
+            self.hub.clients.release_pushes(slot);
+        }
+    }
+
+    fn answer_of_everybody(&mut self, slot: u32, protocol: Protocol, question: Question) {
         let findings = self.find(&question);
         let others: BTreeSet<NodeId> =
             self.hub.peers.iter().filter(|(_, peer)| peer.up).map(|(node, _)| *node).collect();
@@ -226,15 +235,14 @@ impl Node {
     }
 
     /// Tells all nodes something that nobody waits for the effect of.
-    pub(crate) fn publish_everywhere(&mut self, channel: Bytes, message: Bytes) -> u64 {
+    pub(crate) fn publish_everywhere(&mut self, channel: Bytes, message: Bytes) {
         let question = Question::Publish { sharded: false, channel, message };
-        let heard = self.find(&question).counts.first().copied().unwrap_or(0);
+        self.find(&question);
         let others: Vec<NodeId> =
             self.hub.peers.iter().filter(|(_, peer)| peer.up).map(|(node, _)| *node).collect();
         for node in others {
             self.hub.send(node, &PeerMessage::Question { id: 0, question: question.clone() });
         }
-        heard
     }
 
     /// Another node asks; `id` 0 wants no answer.
@@ -305,7 +313,7 @@ impl Node {
         let Some(slot) = self.hub.clients.slot(id) else { return };
         let Some(client) = self.hub.clients.get(slot) else { return };
         let protocol = client.protocol;
-        self.hub.clients.push(slot, |out| {
+        self.hub.clients.push_behind_kept(slot, |out| {
             let mut writer = Writer::new(out, protocol);
             match pattern {
                 Some(pattern) => {

@@ -17,6 +17,9 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+/// Replies of several parts.
+mod parts;
+
 /// Small replies wait in the queue without an allocation of their own.
 type Waiting = SmallVec<[u8; 24]>;
 
@@ -60,20 +63,18 @@ enum Place {
         muted: bool,
         /// What follows the answer: changes of what it may tell.
         behind: Vec<u8>,
-        /// Whether the client keeps what it learns here (CLIENT TRACKING).
+        /// Whether the client keeps what it learns here (CLIENT TRACKING), or what is pushed to it must come behind.
         kept: bool,
+        /// Whether what comes behind it is the same reply's.
+        joined: bool,
     },
     Ready {
         reply: Waiting,
         /// As above.
         kept: bool,
+        /// As above.
+        joined: bool,
     },
-}
-
-impl Place {
-    fn is_kept(&self) -> bool {
-        matches!(self, Place::Waiting { kept: true, .. } | Place::Ready { kept: true, .. })
-    }
 }
 
 /// One connection.
@@ -142,6 +143,8 @@ pub struct Client {
     /// What it has on its way to EXEC.
     pub transaction: Gathering,
     output: Vec<u8>,
+    /// What is pushed to it while that is kept apart.
+    aside: Option<Vec<u8>>,
     queue: VecDeque<Place>,
     /// The sequence of the first place in the queue.
     first: u64,
@@ -164,14 +167,6 @@ pub enum Fate {
     },
     /// It will be answered later.
     Pending,
-}
-
-/// What a client is owed besides what is being captured.
-#[derive(Debug, Default)]
-pub(crate) struct Captured {
-    output: Vec<u8>,
-    queue: VecDeque<Place>,
-    reply_mode: ReplyMode,
 }
 
 /// What a client that asks for everything, as a replica does, can do and wants.
@@ -237,6 +232,7 @@ impl Client {
             soft_since: None,
             transaction: Gathering::default(),
             output: Vec::new(),
+            aside: None,
             queue: VecDeque::new(),
             first: 0,
             kept: 0,
@@ -264,6 +260,18 @@ impl Client {
     /// How large its output has room to become without asking for more.
     pub fn output_room(&self) -> usize {
         self.output.capacity()
+    }
+
+    /// What it holds in memory.
+    pub fn memory_bytes(&self) -> usize {
+        let waiting: usize = self.queue.iter().map(Place::bytes).sum();
+        size_of::<Self>()
+            + self.input.capacity()
+            + self.asking
+            + self.transaction.bytes()
+            + waiting
+            + self.output_room()
+            + self.backlog
     }
 
     /// Bytes of replies that have not left.
@@ -388,24 +396,6 @@ impl Clients {
         self.get(ticket.slot).filter(|client| client.id == ticket.client)
     }
 
-    /// From here to [`Clients::end_capture`], what is answered to a client at once is kept apart.
-    pub(crate) fn begin_capture(&mut self, slot: u32) -> Captured {
-        let Some(client) = self.get(slot) else { return Captured::default() };
-        Captured {
-            output: std::mem::take(&mut client.output),
-            queue: std::mem::take(&mut client.queue),
-            reply_mode: std::mem::take(&mut client.reply_mode),
-        }
-    }
-
-    /// What was answered since.
-    pub(crate) fn end_capture(&mut self, slot: u32, kept: Captured) -> Vec<u8> {
-        let Some(client) = self.get(slot) else { return Vec::new() };
-        client.queue = kept.queue;
-        client.reply_mode = kept.reply_mode;
-        std::mem::replace(&mut client.output, kept.output)
-    }
-
     /// All of them, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
         self.by_id.values().filter_map(|slot| self.slots[*slot as usize].as_ref())
@@ -420,7 +410,14 @@ impl Clients {
         let muted = client.reply_mode != ReplyMode::On;
         client.fate = Fate::Pending;
         let spec = client.current;
-        client.queue.push_back(Place::Waiting { spec, group, muted, behind: Vec::new(), kept: false });
+        client.queue.push_back(Place::Waiting {
+            spec,
+            group,
+            muted,
+            behind: Vec::new(),
+            kept: false,
+            joined: false,
+        });
         Ticket {
             slot,
             client: client.id,
@@ -451,7 +448,7 @@ impl Clients {
                 self.spare.clear();
             }
             let reply = Waiting::from_slice(&self.spare);
-            client.queue.push_back(Place::Ready { reply, kept: false });
+            client.queue.push_back(Place::Ready { reply, kept: false, joined: false });
         }
     }
 
@@ -463,8 +460,8 @@ impl Clients {
         }
         let at = (ticket.sequence - client.first) as usize;
         let Some(place) = client.queue.get_mut(at) else { return };
-        let Place::Waiting { spec, group, muted, behind, kept } = place else { return };
-        let (spec, group, kept, behind) = (*spec, *group, *kept, std::mem::take(behind));
+        let Place::Waiting { spec, group, muted, behind, kept, joined } = place else { return };
+        let (spec, group, kept, joined, behind) = (*spec, *group, *kept, *joined, std::mem::take(behind));
         let (clock, now) = (&self.clock, self.now);
         // Who waits for something to come wanted to wait.
         let waited = spec.flags.has(command::Flags::BLOCKING);
@@ -472,23 +469,22 @@ impl Clients {
         self.timings.note_call(spec, took, reply.first() == Some(&b'-'), || clock.read(now));
         count_error(&mut self.errors, reply);
         let reply = if *muted { b"" } else { reply };
-        if at == 0 {
+        if at == 0 && !joined {
             client.queue.pop_front();
             client.first += 1;
             client.kept -= u32::from(kept);
             client.output.extend_from_slice(reply);
             client.output.extend_from_slice(&behind);
-            while let Some(Place::Ready { .. }) = client.queue.front() {
-                let Some(Place::Ready { reply, kept }) = client.queue.pop_front() else { unreachable!() };
-                client.first += 1;
-                client.kept -= u32::from(kept);
-                client.output.extend_from_slice(&reply);
-            }
+            client.send_ready();
             mark_dirty(&mut self.dirty, client, ticket.slot);
         } else {
             let mut reply = Waiting::from_slice(reply);
             reply.extend_from_slice(&behind);
-            *place = Place::Ready { reply, kept };
+            *place = Place::Ready { reply, kept, joined };
+            if matches!(client.queue.front(), Some(Place::Ready { .. })) {
+                client.send_ready();
+                mark_dirty(&mut self.dirty, client, ticket.slot);
+            }
         }
         if let Some(group) = group {
             client.leave(group);
@@ -501,27 +497,23 @@ impl Clients {
     /// Bytes for a client that answer no command, in their place among the replies that have left.
     pub fn push(&mut self, slot: u32, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(client) = self.slots[slot as usize].as_mut() else { return };
-        write(&mut client.output);
+        write(client.aside.as_mut().unwrap_or(&mut client.output));
         mark_dirty(&mut self.dirty, client, slot);
     }
 
     /// What the command that was taken last is answered, its client keeps.
     pub fn keep_answer(&mut self, slot: u32) {
         let Some(client) = self.get(slot) else { return };
-        match client.queue.back_mut() {
-            Some(Place::Waiting { kept, .. } | Place::Ready { kept, .. }) if !*kept => {
-                *kept = true;
-                client.kept += 1;
-            }
-            _ => {}
+        if let Some(last) = client.queue.back_mut().filter(|last| !last.is_kept()) {
+            last.set_kept(true);
+            client.kept += 1;
         }
     }
 
     /// As [`Clients::push`], but behind the answers under way that the client keeps: so it never takes for newer what is older.
     pub fn push_behind_kept(&mut self, slot: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        let Some(client) = self.get(slot).filter(|client| client.kept > 0) else {
-            return self.push(slot, write);
-        };
+        let waits = |client: &&mut Client| client.kept > 0 && client.aside.is_none();
+        let Some(client) = self.get(slot).filter(waits) else { return self.push(slot, write) };
         match client.queue.iter_mut().rev().find(|place| place.is_kept()) {
             Some(Place::Waiting { behind, .. }) => write(behind),
             Some(Place::Ready { reply, .. }) => {
@@ -577,6 +569,14 @@ impl Clients {
     /// A client whose command was held up may go on.
     pub fn resume(&mut self, slot: u32) {
         self.resumable.push(slot);
+    }
+
+    /// What a client has not been sent yet is not worth the memory.
+    pub fn drop_output(&mut self, slot: u32) {
+        if let Some(client) = self.get(slot) {
+            client.output = Vec::new();
+            client.queue = VecDeque::new();
+        }
     }
 
     /// Looks again at clients whose output has been waiting.

@@ -9,6 +9,7 @@ use crate::export::Export;
 use crate::hub::{Verdict, Waiter, Work};
 use crate::lanes::{self, Lane};
 use crate::memory::Memory;
+use crate::migration::Migration;
 use crate::node::{Copy, Node};
 use crate::op::{Invocation, Op, Words, encode_invocation, encode_op};
 use crate::replica::Replica;
@@ -27,6 +28,9 @@ use std::borrow::Cow;
 
 /// A write larger than this is refused: it would be one log entry, and one message to every copy.
 pub const WRITE_BYTES_MAX: usize = 32 << 20;
+
+/// The answer to a write that would be on too few nodes (`min-replicas-to-write`), as Redis says it.
+pub(crate) const NO_REPLICAS: &str = "NOREPLICAS Not enough good replicas to write.";
 
 /// What a client may send while its next command waits for an earlier one, before reading from it pauses.
 const HELD_BYTES_MAX: usize = 1 << 20;
@@ -294,6 +298,14 @@ impl Node {
             // It is counted when it is read again.
             self.hub.counters.commands -= 1;
             return false;
+        }
+        if spec.is_write() && self.lacks_replicas() {
+            if let Some(client) = self.hub.clients.get(slot) {
+                client.transaction.refuse();
+            }
+            self.refuse(slot, NO_REPLICAS);
+            self.note_rejected(slot, spec);
+            return true;
         }
         if self.must_only_listen(slot, spec) {
             let name = spec.name;
@@ -580,6 +592,7 @@ impl Node {
             Waiter::Blocked(id) => self.blocked.tried_at(id).unwrap_or(self.hub.now),
             Waiter::Run { run, .. } => self.runs.since(run).unwrap_or(self.hub.now),
             Waiter::Scatter { job, .. } => self.jobs.get(&job).map_or(self.hub.now, Job::since),
+            Waiter::Migrate { job, .. } => self.migrations.get(&job).map_or(self.hub.now, Migration::since),
             Waiter::Export { job, .. } => self.exports.get(&job).map_or(self.hub.now, Export::since),
             Waiter::Commit(id) => self.commits.since(id).unwrap_or(self.hub.now),
             Waiter::Join(_) | Waiter::Remote { .. } | Waiter::Participant(_) | Waiter::Nobody => self.hub.now,
@@ -618,6 +631,7 @@ impl Node {
             Waiter::Join(ticket) => self.join_decided(ticket, reply.ok()),
             Waiter::Meta(ticket) => self.meta_decided(ticket, reply),
             Waiter::Blocked(id) => self.blocked_tried(id, reply),
+            Waiter::Migrate { job, at } => self.migration_answered(job, at, reply),
             Waiter::Export { job, group } => self.export_bounded(job, group, reply),
             Waiter::Watch(ticket) => self.watch_seen(ticket, group, reply),
             Waiter::Exec(ticket) => self.executed(ticket, group, reply),

@@ -12,6 +12,8 @@ use storage::{DiskCompletion, Failure, ReadError, Token, WriteError};
 
 /// How often what has no moment of its own is looked at.
 const TICK: Duration = Duration::from_millis(25);
+/// How many entries of what was deleted a copy frees at each tick, beside those that every change frees.
+const RECLAIMED_PER_TICK: usize = 5_000;
 /// How often a copy that was lost here is asked for, until it is made anew.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// A link must have been up for so long before leadership is handed to its other end, so that a node that has just
@@ -128,6 +130,7 @@ impl Node {
             self.ask_for_lost();
             self.hang_up_on_idle();
         }
+        self.evict_clients();
         self.replace_silent_links();
         let placements: BTreeMap<GroupId, crate::meta::Placement> =
             self.meta().map(|meta| meta.placement().clone()).unwrap_or_default();
@@ -142,6 +145,9 @@ impl Node {
             replica.time_out(&mut self.hub);
             replica.tend_waitlist(&mut self.hub);
             replica.tend_locks(&mut self.hub);
+            if let Some(keyspace) = replica.machine.keyspace_mut() {
+                keyspace.reclaim(RECLAIMED_PER_TICK);
+            }
             if stopping {
                 replica.hand_over(&mut self.hub);
             } else if let Some(wanted) = wanted {

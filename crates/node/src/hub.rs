@@ -43,6 +43,13 @@ pub enum Waiter {
         /// Which shard.
         group: GroupId,
     },
+    /// A move of keys to another server.
+    Migrate {
+        /// Which.
+        job: u64,
+        /// The number of the shard that is asked, or which of its keys is deleted.
+        at: u32,
+    },
     /// A client whose transaction is carried out.
     Exec(Ticket),
     /// Parts of one or several shards that are to take effect together: whose, is known under this number.

@@ -78,7 +78,17 @@ impl Node {
             }
             Err(error) => error,
         };
-        self.hub.clients.answer(ticket, &reply);
+        self.answer_meta(ticket, &reply);
+    }
+
+    /// Answers a client what became of its change.
+    fn answer_meta(&mut self, ticket: Ticket, reply: &[u8]) {
+        if let Some(at) = self.asked_of_meta.iter().position(|(asked, ..)| *asked == ticket) {
+            let (_, spec, words) = self.asked_of_meta.swap_remove(at);
+            let words: Vec<&[u8]> = words.iter().map(|word| &word[..]).collect();
+            self.note_slow_answer(ticket, ticket.since(), spec, &words);
+        }
+        self.hub.clients.answer(ticket, reply);
     }
 
     /// Answers for changes of meta that this node has learnt of; for others once nothing may wait any longer.
@@ -88,11 +98,12 @@ impl Node {
         }
         let (now, limit) = (self.hub.now, self.hub.config.request_timeout);
         let known = self.view_as_of();
-        let answered = self
+        let answered: Vec<Decided> = self
             .decided
-            .extract_if(.., |decided| decided.as_of <= known || now.since(decided.since) >= limit);
+            .extract_if(.., |decided| decided.as_of <= known || now.since(decided.since) >= limit)
+            .collect();
         for decided in answered {
-            self.hub.clients.answer(decided.ticket, &decided.reply);
+            self.answer_meta(decided.ticket, &decided.reply);
         }
     }
 }

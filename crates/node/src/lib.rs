@@ -15,6 +15,8 @@ pub mod api;
 pub mod blocking;
 /// What is said to all nodes at once: PUBLISH and PUBSUB.
 pub mod broadcast;
+/// What clients may hold.
+mod client_memory;
 /// The connections, and their replies in order.
 pub mod clients;
 /// What concerns several shards, and happens on all or on none.
@@ -59,6 +61,8 @@ pub mod members;
 pub mod memory;
 /// What every node knows: members, placement, databases, settings.
 pub mod meta;
+/// Moving keys to another server.
+pub mod migration;
 /// Clients that are shown what others send.
 pub mod monitor;
 /// Composition and dispatch.

@@ -46,7 +46,11 @@ impl Node {
 
     fn counters(&self) -> Counters {
         let timings = &self.hub.clients.timings;
+        let (lazily_pending, lazily_freed) = self.reclaimed();
         Counters {
+            lazily_pending,
+            lazily_freed: lazily_freed.saturating_sub(self.before.freed),
+            changes: self.changes().saturating_sub(self.before.changes),
             blocked_clients: (self.blocked.len() + self.pause.len()) as u64,
             tracking_clients: self.tracking.len() as u64,
             tracking_totals: self.tracking.totals().map(|total| total as u64),
@@ -62,6 +66,28 @@ impl Node {
             access_denied: self.access_log.counts(),
             ..self.hub.counters.clone()
         }
+    }
+
+    /// How much of this node's copies is still to be freed, and how much was freed little by little.
+    fn reclaimed(&self) -> (u64, u64) {
+        let keyspaces =
+            self.replicas.iter().filter_map(Copy::as_live).filter_map(|copy| copy.machine.keyspace());
+        keyspaces.map(keyspace::Keyspace::reclaimed).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// How many operations have changed something on this node's copies.
+    fn changes(&self) -> u64 {
+        self.replicas.iter().filter_map(Copy::as_live).map(|copy| copy.machine.changes).sum()
+    }
+
+    /// From now on, what was freed is counted anew.
+    pub(crate) fn reset_freed(&mut self) {
+        self.before.freed = self.reclaimed().1;
+    }
+
+    /// From now on, changes are counted anew.
+    pub(crate) fn reset_changes(&mut self) {
+        self.before.changes = self.changes();
     }
 
     /// Everything that INFO, status, metrics and probes render.

@@ -54,6 +54,8 @@ pub struct Machine {
     /// Keys that such transactions have changed whose outcome was applied, while somebody waits for keys.
     pub(crate) stirred: Vec<KeyOf>,
     sessions: BTreeMap<NodeId, Session>,
+    /// How many operations have changed something since this copy came to life; not part of the state.
+    pub changes: u64,
     scratch: Vec<u8>,
     /// Whether a read is answered between two operations of one entry.
     pub(crate) in_entry: bool,
@@ -112,6 +114,7 @@ impl Machine {
             ledger: Ledger::default(),
             stirred: Vec::new(),
             sessions: BTreeMap::new(),
+            changes: 0,
             scratch: Vec::new(),
             in_entry: false,
             snapshot_header: None,
@@ -154,6 +157,7 @@ impl Machine {
                 Admission::Run => {
                     self.scratch.clear();
                     self.run(&op, seed_of(batch.seed, place as u64));
+                    self.changes += u64::from(self.keyspace_mut().is_some_and(Keyspace::take_dirty));
                     if let Some(from) = provenance {
                         self.complete(from);
                     }
@@ -195,13 +199,27 @@ impl Machine {
 
     /// Answers a read at `now`, a time that the caller has kept between [`Machine::time`] and the ceiling.
     pub fn read(&mut self, invocation: &Invocation<'_>, now: UnixMillis, seed: u64, to: &mut Vec<u8>) {
+        self.read_for(invocation, false, now, seed, to);
+    }
+
+    /// As [`Machine::read`], perhaps for a client that waits and tries again.
+    pub fn read_for(
+        &mut self,
+        invocation: &Invocation<'_>,
+        has_waited: bool,
+        now: UnixMillis,
+        seed: u64,
+        to: &mut Vec<u8>,
+    ) {
         match &mut self.state {
             State::Shard(keyspace) if invocation.spec.place == command::Place::Cluster => {
                 run_part(invocation, &keyspace.database(invocation.database, now), seed, to);
             }
             State::Shard(_) if invocation.spec.execute.is_none() => self.versions(invocation, now, to),
             State::Shard(keyspace) => {
-                if let Err(Error::WouldBlock(_)) = run_command(keyspace, invocation, false, now, seed, to) {
+                if let Err(Error::WouldBlock(_)) =
+                    run_command(keyspace, invocation, has_waited, now, seed, to)
+                {
                     push_words_to_wait_with(keyspace, invocation, now, to);
                 }
             }

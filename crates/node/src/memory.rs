@@ -72,6 +72,15 @@ impl Policy {
     }
 }
 
+/// A part of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// So many bytes; 0 means that there is no limit.
+    Bytes(u64),
+    /// So many hundredths of `maxmemory`.
+    Percent(u8),
+}
+
 /// What the cluster's settings say about memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -85,6 +94,8 @@ pub struct Limits {
     pub tenacity: u32,
     /// `lfu-log-factor` and `lfu-decay-time`, and whether the policy needs them.
     pub counting: Counting,
+    /// `maxmemory-clients`: what all clients of one node may hold.
+    pub clients: Share,
 }
 
 impl Default for Limits {
@@ -95,6 +106,7 @@ impl Default for Limits {
             samples: 5,
             tenacity: 10,
             counting: Counting::default(),
+            clients: Share::Bytes(0),
         }
     }
 }

@@ -9,6 +9,9 @@ use std::fmt::Write;
 /// What is shown in the place of a secret.
 const REDACTED: &[u8] = b"(redacted)";
 
+/// Parameters of CONFIG that are secrets.
+const SECRETS: [&str; 2] = ["requirepass", "masterauth"];
+
 /// The words of a command without the secrets in it.
 pub fn redacted<'a>(spec: &Spec, words: &[&'a [u8]]) -> Vec<&'a [u8]> {
     let mut shown = words.to_vec();
@@ -22,11 +25,12 @@ pub fn redacted<'a>(spec: &Spec, words: &[&'a [u8]]) -> Vec<&'a [u8]> {
         }
         "config|set" => {
             for at in (2..shown.len().saturating_sub(1)).step_by(2) {
-                if words[at].eq_ignore_ascii_case(b"requirepass") {
+                if SECRETS.iter().any(|secret| words[at].eq_ignore_ascii_case(secret.as_bytes())) {
                     shown[at + 1] = REDACTED;
                 }
             }
         }
+        "migrate" => shown[command::families::migrate::secrets(words)].fill(REDACTED),
         "acl|setuser" => shown.iter_mut().skip(2).for_each(|word| *word = REDACTED),
         _ => {}
     }

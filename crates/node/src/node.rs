@@ -6,6 +6,7 @@ use crate::answers::Sleeper;
 use crate::api::{ClientId, Config, Effect, Input, JoinRequest, Level, Machine as MachineFacts, PeerAddress};
 use crate::blocking::Blocked;
 use crate::broadcast::Broadcasts;
+use crate::clients::Ticket;
 use crate::commits::Commits;
 use crate::eviction::Pool;
 use crate::export::Export;
@@ -15,6 +16,7 @@ use crate::joining::Decided;
 use crate::lanes::Lane;
 use crate::machine::State;
 use crate::meta::Meta;
+use crate::migration::Migration;
 use crate::pause::Pause;
 use crate::replica::Replica;
 use crate::runs::Runs;
@@ -27,6 +29,8 @@ use crate::users::log::AccessLog;
 use crate::wire::PeerMessage;
 use base::database::ScanPosition;
 use base::{Core, DatabaseId, GroupId, Index, NodeId, Outbox, SessionId, Slot, Time, UnixMillis};
+use bytes::Bytes;
+use command::Spec;
 use routing::SlotMap;
 use std::collections::{BTreeMap, BTreeSet};
 use storage::Recovery;
@@ -63,6 +67,10 @@ pub struct Node {
     pub(crate) lets_expire: bool,
     /// What all nodes were asked.
     pub(crate) broadcasts: Broadcasts,
+    /// What had been counted when counting began anew.
+    pub(crate) before: Before,
+    /// `min-replicas-to-write`.
+    pub(crate) replicas_min: usize,
     /// Whom memory loses next, perhaps.
     pub(crate) pool: Pool,
     /// Clients that wait for something to come.
@@ -72,6 +80,8 @@ pub struct Node {
     pub(crate) next_job: u64,
     /// Files of all shards that are under way.
     pub(crate) exports: BTreeMap<u64, Export>,
+    /// Keys that are moved to other servers.
+    pub(crate) migrations: BTreeMap<u64, Migration>,
     /// Whether it has just started and doesn't know yet whether its shards serve.
     pub(crate) loading: bool,
     pub(crate) started: Time,
@@ -79,6 +89,8 @@ pub struct Node {
     pub(crate) disk: DiskState,
     /// Who asked to become a member and has no answer yet, by the driver's ticket.
     pub(crate) joins: BTreeMap<u64, JoinRequest>,
+    /// Changes of meta that clients have asked for, in whose words.
+    pub(crate) asked_of_meta: Vec<(Ticket, &'static Spec, Vec<Bytes>)>,
     /// Changes of meta whose clients hear of them once this node has learnt of them.
     pub(crate) decided: Vec<Decided>,
     pub(crate) cluster: u128,
@@ -94,6 +106,15 @@ pub struct Node {
     pub(crate) next_beat: Time,
     pub(crate) stopping: Option<Time>,
     pub(crate) stopped: bool,
+}
+
+/// What had been counted of this node's copies when somebody wished that counting begins anew.
+#[derive(Debug, Default)]
+pub(crate) struct Before {
+    /// What was freed little by little (CONFIG RESETSTAT).
+    pub freed: u64,
+    /// Operations that changed something (SAVE, BGSAVE).
+    pub changes: u64,
 }
 
 /// What this node has of a group.
@@ -207,16 +228,20 @@ impl Node {
             sleepers: Vec::new(),
             lets_expire: true,
             broadcasts: Broadcasts::default(),
+            before: Before::default(),
+            replicas_min: 0,
             pool: Pool::default(),
             blocked: Blocked::default(),
             access_log: AccessLog::default(),
             next_job: 0,
             exports: BTreeMap::new(),
+            migrations: BTreeMap::new(),
             loading: true,
             started: now,
             machine_facts: MachineFacts::default(),
             disk: DiskState::default(),
             joins: BTreeMap::new(),
+            asked_of_meta: Vec::new(),
             decided: Vec::new(),
             cluster: identity.cluster,
             generations: BTreeMap::new(),
@@ -323,9 +348,11 @@ impl Node {
         let listening = meta.events();
         let encodings = crate::views::config::encodings::of(meta);
         let memory = crate::views::config::memory::of(meta);
+        let replicas_min = crate::views::config::durability::of(meta).replicas_min;
         let removed = meta.is_removed(self.hub.me);
         let moved = addresses != self.view.addresses;
-        if self.hub.tracks && databases != self.view.databases {
+        let swapped = databases != self.view.databases;
+        if self.hub.tracks && swapped {
             // Databases were exchanged, or one was dropped.
             self.hub.changes.push(Change::anything());
         }
@@ -337,6 +364,7 @@ impl Node {
         self.hub.listening = listening;
         self.hub.encodings = encodings;
         self.hub.memory.limits = memory;
+        self.replicas_min = replicas_min;
         for replica in self.replicas.iter_mut().filter_map(Copy::live) {
             if let Some(keyspace) = replica.machine.keyspace_mut() {
                 keyspace.set_encodings(encodings);
@@ -346,6 +374,9 @@ impl Node {
         let users = std::mem::replace(&mut self.view.users, Users::unknown());
         self.view = View { as_of, known: true, slots, shards, databases, users, addresses };
         self.refresh_users();
+        if swapped {
+            self.follow_databases();
+        }
         self.measure_memory();
         if removed {
             self.hub.fatal(
@@ -461,6 +492,7 @@ impl Core for Node {
             Input::Join { ticket, request } => self.asked_to_join(ticket, request),
             Input::Disk(completion) => self.disk_done(completion),
             Input::WallClock(wall) => self.set_clock(wall),
+            Input::Migrated { job, outcome } => self.migrated(job, outcome),
             Input::Machine(facts) => self.machine_facts = facts,
             Input::Shutdown => self.stop(),
         }

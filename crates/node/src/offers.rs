@@ -6,6 +6,7 @@ use crate::op::{BatchReader, Effects, Invocation, Op};
 use crate::replica::Replica;
 use crate::waitlist::{KeyOf, WaitToken, Waiting};
 use crate::wire::PeerMessage;
+use base::DatabaseId;
 use base::database::{Database, Kind};
 use bytes::Bytes;
 use command::spec::Group;
@@ -15,7 +16,20 @@ use std::collections::BTreeSet;
 #[derive(Debug, Default)]
 pub(crate) struct Stirred {
     pub(crate) keys: BTreeSet<KeyOf>,
+    /// Databases of which every key may have changed.
+    databases: BTreeSet<DatabaseId>,
     tries: Vec<(WaitToken, bool)>,
+}
+
+impl Stirred {
+    /// What a command has changed.
+    fn add(&mut self, invocation: &Invocation<'_>) {
+        if invocation.spec.place == command::Place::Cluster {
+            self.databases.insert(invocation.database);
+        } else {
+            self.keys.extend(keys_of(invocation));
+        }
+    }
 }
 
 impl Replica {
@@ -91,9 +105,7 @@ impl Replica {
         while let Ok(Some((_, op))) = reader.next() {
             let got = !nothing.contains(&place);
             match op {
-                Op::Command(invocation) if invocation.spec.is_write() && got => {
-                    stirred.keys.extend(keys_of(&invocation));
-                }
+                Op::Command(invocation) if invocation.spec.is_write() && got => stirred.add(&invocation),
                 Op::Offered { token, invocation } => {
                     if got {
                         stirred.keys.extend(keys_of(&invocation));
@@ -102,12 +114,24 @@ impl Replica {
                 }
                 Op::Transaction(transaction) => {
                     let writes = transaction.commands.iter().filter(|invocation| invocation.spec.is_write());
-                    stirred.keys.extend(writes.flat_map(keys_of));
+                    writes.for_each(|invocation| stirred.add(invocation));
                     for mutation in transaction.effects.iter().flat_map(Effects::mutations) {
                         for (database, key) in mutation.places() {
                             stirred.keys.insert((database, Bytes::copy_from_slice(key)));
                         }
                     }
+                }
+                Op::Expire(keys) => {
+                    let keys =
+                        keys.into_iter().map(|(database, key)| (database, Bytes::copy_from_slice(key)));
+                    stirred.keys.extend(keys);
+                }
+                Op::Evict(keys) => {
+                    let keys = keys.iter().map(|gone| (gone.database, Bytes::copy_from_slice(gone.key)));
+                    stirred.keys.extend(keys);
+                }
+                Op::Drop(database) => {
+                    stirred.databases.insert(database);
                 }
                 _ => {}
             }
@@ -123,15 +147,18 @@ impl Replica {
             let behind = (!got).then_some(token);
             self.offer_all(hub, keys, behind);
         }
-        self.offer_all(hub, stirred.keys, None);
+        let mut keys = stirred.keys;
+        keys.extend(stirred.databases.into_iter().flat_map(|database| self.waitlist.keys_in(database)));
+        self.offer_all(hub, keys, None);
     }
 
     fn offer_all(&mut self, hub: &mut Hub, keys: impl IntoIterator<Item = KeyOf>, behind: Option<WaitToken>) {
         for key in keys {
-            if kind_of(&mut self.machine, &key).is_none() {
+            if !self.waitlist.is_awaited_at_all(&key) {
                 continue;
             }
-            for token in self.waitlist.offer(&key, behind, hub.now) {
+            let is_there = kind_of(&mut self.machine, &key).is_some();
+            for token in self.waitlist.offer(&key, is_there, behind, hub.now) {
                 self.send_offer(hub, token);
             }
         }

@@ -166,6 +166,14 @@ pub struct Counters {
     pub expired: u64,
     /// Keys removed because there was no room for them.
     pub evicted: u64,
+    /// Keys and large collections of this node's copies that were deleted and are still to be freed.
+    pub lazily_pending: u64,
+    /// Those that were freed little by little.
+    pub lazily_freed: u64,
+    /// Operations that have changed something on this node's copies since SAVE or BGSAVE was last said.
+    pub changes: u64,
+    /// Clients that were hung up on because all of them held too much.
+    pub clients_evicted: u64,
     /// Entries proposed by this node as a leader.
     pub proposals: u64,
     /// Write requests given to the disk.

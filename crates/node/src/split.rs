@@ -116,14 +116,19 @@ impl<'a> Replies<'a> {
     /// The next reply of a shard.
     pub fn next(&mut self, group: GroupId) -> &'a [u8] {
         let Some(rest) = self.0.get_mut(&group) else { return UNREADABLE };
-        let split = rest
-            .split_first_chunk::<4>()
-            .and_then(|(length, rest)| rest.split_at_checked(u32::from_le_bytes(*length) as usize));
-        // A shard of another release might answer less than it was asked.
-        let (reply, after) = split.unwrap_or((UNREADABLE, b""));
+        let (reply, after) = next_reply(rest);
         *rest = after;
         reply
     }
+}
+
+/// One reply of a transaction's outcome, and what is behind it.
+pub(crate) fn next_reply(outcome: &[u8]) -> (&[u8], &[u8]) {
+    let split = outcome
+        .split_first_chunk::<4>()
+        .and_then(|(length, rest)| rest.split_at_checked(u32::from_le_bytes(*length) as usize));
+    // A shard of another release might answer less than it was asked.
+    split.unwrap_or((UNREADABLE, b""))
 }
 
 /// One reply out of those of several shards, in the order in which they were asked.

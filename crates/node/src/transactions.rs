@@ -7,7 +7,7 @@
 
 use crate::clients::Ticket;
 use crate::commits::{After, Committed};
-use crate::gateway::WRITE_BYTES_MAX;
+use crate::gateway::{NO_REPLICAS, WRITE_BYTES_MAX};
 use crate::hub::Waiter;
 use crate::locking::Manner;
 use crate::memory::{Memory, OUT_OF_MEMORY};
@@ -132,17 +132,6 @@ pub(crate) fn is_immediate(spec: &Spec) -> bool {
     matches!(spec.name, "multi" | "exec" | "discard" | "watch" | "quit" | "reset")
 }
 
-/// Whether a command that no shard answers can be part of a transaction: whatever is answered at once, and by this node alone.
-fn is_answered_at_once(spec: &Spec) -> bool {
-    match spec.name.split_once('|').map_or(spec.name, |(container, _)| container) {
-        "ping" | "echo" | "select" | "time" | "info" | "command" | "memory" | "object" | "lolwut"
-        | "unwatch" | "publish" | "client" | "slowlog" | "latency" => true,
-        "config" => spec.name == "config|get",
-        "acl" => !matches!(spec.name, "acl|setuser" | "acl|deluser"),
-        _ => false,
-    }
-}
-
 /// What EXEC sends and what it will answer.
 struct Plan<'a> {
     /// What each shard has to do.
@@ -213,13 +202,7 @@ impl Node {
                  (write-bytes-max). Split it"
             ))
         } else {
-            match spec.place {
-                Place::Keys | Place::Cluster => None,
-                Place::Connection | Place::Node if is_answered_at_once(spec) => None,
-                Place::Connection | Place::Node => {
-                    Some(format!("ERR '{}' can't be part of a transaction", spec.name))
-                }
-            }
+            None
         };
         if let Some(error) = error {
             gathered.refused = true;
@@ -292,6 +275,10 @@ impl Node {
         let watched = std::mem::take(&mut client.transaction.watched);
         if gathered.refused {
             self.refuse(slot, "EXECABORT Transaction discarded because of previous errors.");
+            return;
+        }
+        if self.lacks_replicas() && gathered.commands.iter().any(|(spec, _)| spec.is_write()) {
+            self.refuse(slot, format_args!("EXECABORT Transaction discarded because of: {NO_REPLICAS}"));
             return;
         }
         // SWAPDB has put another database behind the number: what was watched isn't what the commands would find.
@@ -522,81 +509,71 @@ impl Node {
     pub(crate) fn executed_over_shards(&mut self, ticket: Ticket, committed: Committed) {
         let Some(client) = self.hub.clients.of(ticket) else { return };
         let Some(executing) = client.transaction.executing.take() else { return };
-        let reply = match committed {
+        match committed {
             Ok(replies) => {
                 let replies = replies.as_ref().map(|replies| {
                     Replies(replies.iter().map(|(group, bytes)| (*group, &bytes[..])).collect())
                 });
-                self.assemble(ticket, &executing, replies)
+                self.answer_parts(ticket, &executing, replies);
             }
             Err(error) if error == Memory::full_error() => {
-                format!("-EXECABORT Transaction discarded because of: {OUT_OF_MEMORY}\r\n").into_bytes()
+                let error = format!("-EXECABORT Transaction discarded because of: {OUT_OF_MEMORY}\r\n");
+                self.hub.clients.answer(ticket, error.as_bytes());
             }
-            Err(error) => error.to_vec(),
-        };
-        self.hub.clients.answer(ticket, &reply);
+            Err(error) => self.hub.clients.answer(ticket, &error),
+        }
     }
 
     /// A transaction that concerns no shard.
     fn answer_alone(&mut self, slot: u32, executing: Executing) {
         let ticket = self.hub.clients.ticket(slot, None);
-        let reply = self.assemble(ticket, &executing, Some(Replies(BTreeMap::new())));
-        self.hub.clients.answer(ticket, &reply);
+        self.answer_parts(ticket, &executing, Some(Replies(BTreeMap::new())));
     }
 
-    /// The client's reply out of the shards' replies and what is answered here.
-    fn assemble(&mut self, ticket: Ticket, executing: &Executing, replies: Option<Replies<'_>>) -> Vec<u8> {
+    /// Puts the client's reply together, of the shards' replies and what is answered here, now or when it is known.
+    fn answer_parts(&mut self, ticket: Ticket, executing: &Executing, replies: Option<Replies<'_>>) {
         let slot = ticket.slot();
-        let took = self.hub.now.since(ticket.since());
-        let wall = self.hub.wall();
-        let mut reply = Vec::new();
-        let mut writer = Writer::new(&mut reply, executing.protocol);
+        let mut first = Vec::new();
+        let mut writer = Writer::new(&mut first, executing.protocol);
         let Some(mut replies) = replies else {
             writer.null_array();
-            return reply;
+            return self.hub.clients.answer(ticket, &first);
         };
         writer.array(executing.parts.len());
+        let Some(parts) = self.hub.clients.begin_parts(ticket, &first) else { return };
         for part in &executing.parts {
-            let begin = reply.len();
-            let spec: &'static Spec = match part {
-                Part::Shard(spec, ..) | Part::Here(spec, _) | Part::Refused(spec, ..) => spec,
-            };
             match part {
-                Part::Shard(_, groups, how) => {
+                Part::Shard(spec, groups, how) => {
                     let given: Vec<(GroupId, &[u8])> =
                         groups.iter().map(|group| (*group, replies.next(*group))).collect();
                     match (&given[..], how) {
-                        ([(_, only)], Merge::Same) => reply.extend_from_slice(only),
+                        ([(_, only)], Merge::Same) => self.hub.clients.add_part(&parts, spec, only),
                         _ => {
-                            let seed = self.hub.rng.next_u64();
+                            let (mut reply, seed) = (Vec::new(), self.hub.rng.next_u64());
                             merge(how, spec, executing.protocol, &given, seed, &mut reply);
+                            self.hub.clients.add_part(&parts, spec, &reply);
                         }
                     }
                 }
                 Part::Refused(spec, words, denied) => {
                     let words: Words<'_> = words.iter().map(|word| &word[..]).collect();
                     self.note_denied(slot, spec, &words, *denied, Context::Multi);
-                    Writer::new(&mut reply, executing.protocol).error(denied.text_at_exec(spec));
+                    let from = self.hub.clients.begin_part(&parts, spec);
+                    self.refuse(slot, denied.text_at_exec(spec));
+                    self.hub.clients.reject_part(&parts, from);
                 }
                 Part::Here(spec, words) => {
                     let words: Words<'_> = words.iter().map(|word| &word[..]).collect();
-                    let kept = self.hub.clients.begin_capture(slot);
+                    let from = self.hub.clients.begin_part(&parts, spec);
                     match spec.name {
                         "unwatch" => self.about_transactions(slot, spec, &words),
-                        "publish" => self.publish_now(slot, &words),
                         _ => self.answer_here(slot, spec, &words),
                     }
-                    reply.extend_from_slice(&self.hub.clients.end_capture(slot, kept));
+                    self.hub.clients.end_part(&parts, from);
                 }
             }
-            if matches!(part, Part::Refused(..)) {
-                self.hub.clients.timings.note_rejected(spec);
-            } else {
-                let failed = reply.get(begin) == Some(&b'-');
-                self.hub.clients.timings.note_call(spec, took, failed, || wall);
-            }
         }
-        reply
+        self.hub.clients.end_parts(parts);
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! The order is that in which clients began to wait, by their gateways' clocks.
 
-use base::{Duration, SessionId, Time, UnixMillis};
+use base::{DatabaseId, Duration, SessionId, Time, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An offer that led to nothing for so long is made again: it may have been lost.
@@ -38,6 +38,8 @@ pub struct Waiting {
     pub since: UnixMillis,
     /// Whether it takes something away, so that one at a time is offered to.
     pub exclusive: bool,
+    /// Whether it has to hear that a key is no more, since it waits for what was there (XREADGROUP).
+    pub hears_loss: bool,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,11 @@ impl Waitlist {
         turns.iter().any(|(_, token)| self.known.get(token).is_some_and(|known| known.waiting.exclusive))
     }
 
+    /// Whether somebody waits for this key.
+    pub fn is_awaited_at_all(&self, key: &KeyOf) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// A gateway says, perhaps again, that a command waits. Whether that is news.
     pub fn register(&mut self, token: WaitToken, waiting: Waiting, now: Time) -> bool {
         if let Some(known) = self.known.get_mut(&token) {
@@ -99,15 +106,24 @@ impl Waitlist {
         known.waiting.keys
     }
 
-    /// Whom to offer `key` to, which has changed and holds something: everybody who only reads, and the first who takes, unless somebody is
-    /// trying already. `behind`: only those whose turn comes after that one's.
-    pub fn offer(&mut self, key: &KeyOf, behind: Option<WaitToken>, now: Time) -> Vec<WaitToken> {
+    /// Whom to offer `key` to, which has changed: everybody who only reads, and the first who takes, unless somebody is trying already.
+    /// `behind`: only those whose turn comes after that one's. If it holds nothing (`is_there`), only those who have to hear of that.
+    pub fn offer(
+        &mut self,
+        key: &KeyOf,
+        is_there: bool,
+        behind: Option<WaitToken>,
+        now: Time,
+    ) -> Vec<WaitToken> {
         let Some(turns) = self.by_key.get(key) else { return Vec::new() };
         let start = behind.and_then(|token| Some((self.known.get(&token)?.waiting.since, token)));
         let mut chosen = Vec::new();
         let mut taken = false;
         for turn in turns {
             let Some(known) = self.known.get_mut(&turn.1) else { continue };
+            if !is_there && !known.waiting.hears_loss {
+                continue;
+            }
             if !known.waiting.exclusive {
                 chosen.push(turn.1);
             } else if !taken && start.is_none_or(|start| *turn > start) {
@@ -119,6 +135,11 @@ impl Waitlist {
             }
         }
         chosen
+    }
+
+    /// The keys of a database that somebody waits for.
+    pub fn keys_in(&self, database: DatabaseId) -> Vec<KeyOf> {
+        self.by_key.keys().filter(|(of, _)| *of == database).cloned().collect()
     }
 
     /// A try is over. Answers the keys that the one who tried waits for, if it goes on waiting.
@@ -176,6 +197,7 @@ mod tests {
             keys: keys.iter().map(|name| key(name)).collect(),
             since: UnixMillis(since),
             exclusive: true,
+            hears_loss: false,
         }
     }
 
@@ -187,10 +209,10 @@ mod tests {
         assert!(list.register(token(1), waiting(20, &["k"]), NOW));
         assert!(list.register(token(2), waiting(10, &["k"]), NOW));
         assert!(!list.register(token(2), waiting(30, &["k"]), NOW), "saying it again keeps the place");
-        assert_eq!(list.offer(&key("k"), None, NOW), [token(2)]);
-        assert_eq!(list.offer(&key("k"), None, NOW), [], "one at a time");
+        assert_eq!(list.offer(&key("k"), true, None, NOW), [token(2)]);
+        assert_eq!(list.offer(&key("k"), true, None, NOW), [], "one at a time");
         assert_eq!(list.tried(token(2), true), [key("k")]);
-        assert_eq!(list.offer(&key("k"), None, NOW), [token(1)]);
+        assert_eq!(list.offer(&key("k"), true, None, NOW), [token(1)]);
     }
 
     #[test]
@@ -198,11 +220,11 @@ mod tests {
         let mut list = Waitlist::default();
         list.register(token(1), waiting(1, &["k", "l"]), NOW);
         list.register(token(2), waiting(2, &["k"]), NOW);
-        assert_eq!(list.offer(&key("k"), None, NOW), [token(1)]);
+        assert_eq!(list.offer(&key("k"), true, None, NOW), [token(1)]);
         assert_eq!(list.tried(token(1), false), [key("k"), key("l")]);
-        assert_eq!(list.offer(&key("k"), Some(token(1)), NOW), [token(2)]);
+        assert_eq!(list.offer(&key("k"), true, Some(token(1)), NOW), [token(2)]);
         list.tried(token(2), true);
-        assert_eq!(list.offer(&key("k"), None, NOW), [token(1)]);
+        assert_eq!(list.offer(&key("k"), true, None, NOW), [token(1)]);
     }
 
     #[test]
@@ -211,22 +233,36 @@ mod tests {
         for id in 1..=3 {
             list.register(token(id), Waiting { exclusive: id == 2, ..waiting(id, &["s"]) }, NOW);
         }
-        assert_eq!(list.offer(&key("s"), None, NOW), [token(1), token(2), token(3)]);
-        assert_eq!(list.offer(&key("s"), None, NOW), [token(1), token(3)]);
+        assert_eq!(list.offer(&key("s"), true, None, NOW), [token(1), token(2), token(3)]);
+        assert_eq!(list.offer(&key("s"), true, None, NOW), [token(1), token(3)]);
         assert!(list.is_awaited(&key("s")) && !list.is_awaited(&key("t")));
+    }
+
+    #[test]
+    fn only_who_waits_for_what_was_there_hears_that_it_is_no_more() {
+        let mut list = Waitlist::default();
+        for id in 1..=3 {
+            list.register(token(id), Waiting { hears_loss: id > 1, ..waiting(id, &["s"]) }, NOW);
+        }
+        assert_eq!(list.keys_in(DatabaseId(1)), [key("s")]);
+        assert_eq!(list.keys_in(DatabaseId(2)), []);
+        assert_eq!(list.offer(&key("s"), false, None, NOW), [token(2)]);
+        list.tried(token(2), true);
+        assert_eq!(list.offer(&key("s"), false, None, NOW), [token(3)]);
+        assert_eq!(list.offer(&key("s"), true, None, NOW), [token(1)]);
     }
 
     #[test]
     fn lost_offers_are_made_again_and_the_silent_are_forgotten() {
         let mut list = Waitlist::default();
         list.register(token(1), waiting(1, &["k"]), NOW);
-        list.offer(&key("k"), None, NOW);
+        list.offer(&key("k"), true, None, NOW);
         assert_eq!(list.stale_offers(NOW + Duration::from_millis(100)), []);
         assert_eq!(list.stale_offers(NOW + Duration::from_millis(400)), [token(1)]);
         assert_eq!(list.silent(NOW + Duration::from_secs(2)), []);
         assert_eq!(list.silent(NOW + Duration::from_secs(4)), [token(1)]);
         assert_eq!(list.of_node(NodeId(1)), [token(1)]);
         assert_eq!(list.release(token(1)), [key("k")]);
-        assert!(list.is_empty() && list.offer(&key("k"), None, NOW).is_empty());
+        assert!(list.is_empty() && list.offer(&key("k"), true, None, NOW).is_empty());
     }
 }

@@ -246,7 +246,7 @@ impl Encode for PeerMessage {
                 encode_session(*session, to);
                 to.u64(*id);
                 to.u64(waiting.since.0);
-                to.bool(waiting.exclusive);
+                to.u8(u8::from(waiting.exclusive) | u8::from(waiting.hears_loss) << 1);
                 to.u32(waiting.keys.len() as u32);
                 for (database, key) in &waiting.keys {
                     to.u64(database.0);
@@ -355,14 +355,18 @@ fn decode_session(from: &mut Decoder) -> Result<SessionId, DecodeError> {
 }
 
 fn decode_waiting(from: &mut Decoder) -> Result<Waiting, DecodeError> {
-    let (since, exclusive) = (UnixMillis(from.u64()?), from.bool()?);
+    let (since, flags) = (UnixMillis(from.u64()?), from.u8()?);
+    if flags > 3 {
+        return Err(DecodeError::Invalid("how a command waits"));
+    }
+    let (exclusive, hears_loss) = (flags & 1 != 0, flags & 2 != 0);
     let mut keys = Vec::new();
     for _ in 0..from.u32()? {
         let database = DatabaseId(from.u64()?);
         // Out of the frame's memory, which would be pinned.
         keys.push((database, Bytes::copy_from_slice(&from.bytes()?)));
     }
-    Ok(Waiting { keys, since, exclusive })
+    Ok(Waiting { keys, since, exclusive, hears_loss })
 }
 
 impl Encode for Request {
@@ -540,9 +544,24 @@ mod tests {
                         keys: vec![(DatabaseId(1), Bytes::from_static(b"k"))],
                         since: UnixMillis(7),
                         exclusive: true,
+                        hears_loss: false,
                     },
                 },
                 "09 02000000 03000000 0500000000000000 0800000000000000 0700000000000000 01 01000000 0100000000000000 01000000 6b",
+            ),
+            (
+                PeerMessage::Wait {
+                    group: GroupId(2),
+                    session,
+                    id: 8,
+                    waiting: Waiting {
+                        keys: Vec::new(),
+                        since: UnixMillis(7),
+                        exclusive: true,
+                        hears_loss: true,
+                    },
+                },
+                "09 02000000 03000000 0500000000000000 0800000000000000 0700000000000000 03 00000000",
             ),
             (
                 PeerMessage::WaitNoMore { group: GroupId(2), session, id: 8 },

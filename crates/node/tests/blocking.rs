@@ -3,7 +3,8 @@
 mod common;
 
 use base::Duration;
-use common::{Connection, World, request};
+use common::{Connection, World, config, request};
+use node::Config;
 
 /// What a client has been answered by now.
 fn heard(world: &mut World, client: Connection) -> String {
@@ -218,4 +219,73 @@ fn what_comes_behind_a_command_that_must_wait_its_turn_is_done_at_once() {
         assert_eq!(heard(&mut world, waiting), POPPED);
         assert_eq!(heard(&mut world, later), POPPED);
     }
+}
+
+/// Redis's own tests waited here for ever. The words behind the colon are those of Redis 7.0, the others those of 7.2.
+#[test]
+fn who_reads_for_a_group_hears_that_its_stream_is_gone() {
+    const GONE: &str = "-NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option: the stream key no longer exists\r\n";
+    const OTHER: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value: the stream key no longer exists\r\n";
+    const NO_GROUP: &str =
+        "-NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option\r\n";
+    let reads = ["XREADGROUP", "GROUP", "g", "c", "BLOCK", "0", "STREAMS", "s", ">"];
+    let mut world = World::cluster_with(3, Config { shards: 1, ..config() });
+    let client = world.connect(1);
+    for (ends, answer) in [
+        (&["DEL s"][..], GONE),
+        (&["SET s text"], OTHER),
+        (&["MULTI", "DEL s", "SADD s m", "EXEC"], OTHER),
+        (&["MULTI", "FLUSHDB", "EXEC"], GONE),
+        (&["FLUSHALL"], GONE),
+        (&["PEXPIRE s 30"], GONE),
+        (&["XGROUP DESTROY s g"], NO_GROUP),
+        (&["XGROUP CREATE {s}t other $ MKSTREAM", "RENAME {s}t s"], NO_GROUP),
+    ] {
+        world.call(client, "DEL s");
+        let patient = waits(&mut world, 3, &["BLPOP", "s", "0"]);
+        assert_eq!(world.call(client, "XGROUP CREATE s g $ MKSTREAM"), "+OK\r\n");
+        let waiting: Vec<Connection> = [2, 3, 2].map(|node| waits(&mut world, node, &reads)).into();
+        for command in ends {
+            let reply = world.call(client, command);
+            assert!(!reply.starts_with('-'), "{command}: {reply}");
+        }
+        for reader in waiting {
+            assert_eq!(heard(&mut world, reader), answer, "{ends:?}");
+        }
+        assert_eq!(heard(&mut world, patient), "", "who waits for a list waits on");
+        world.finish(patient);
+    }
+}
+
+#[test]
+fn a_stream_that_is_there_again_serves_who_reads_it() {
+    let mut world = World::single();
+    let reader = waits(&mut world, 1, &["XREAD", "BLOCK", "0", "STREAMS", "{s}other", "s", "$", "$"]);
+    let client = world.connect(1);
+    assert_eq!(world.call(client, "SET {s}other text"), "+OK\r\n");
+    assert_eq!(heard(&mut world, reader), "");
+    assert_eq!(world.call(client, "XADD s 1-1 f v"), "$3\r\n1-1\r\n");
+    assert!(heard(&mut world, reader).contains("1-1"), "the other one is no reason to be refused");
+}
+
+/// Found by Redis's own tests.
+#[test]
+fn what_comes_with_a_swapped_database_serves_who_waits_there() {
+    let mut world = World::cluster(3);
+    let client = world.connect(1);
+    assert_eq!(world.call(client, "SELECT 1"), "+OK\r\n");
+    assert_eq!(world.call(client, "RPUSH l x"), ":1\r\n");
+    let first = waits(&mut world, 2, &["BLPOP", "l", "0"]);
+    let second = waits(&mut world, 3, &["BLPOP", "l", "0"]);
+    assert_eq!(world.call(client, "SWAPDB 0 1"), "+OK\r\n");
+    let served = [heard(&mut world, first), heard(&mut world, second)];
+    assert!(served.contains(&POPPED.to_string()) && served.contains(&String::new()), "{served:?}");
+    assert_eq!(world.call(client, "SELECT 0"), "+OK\r\n");
+    assert_eq!(world.call(client, "RPUSH l x"), ":1\r\n");
+    let served = [heard(&mut world, first), heard(&mut world, second)];
+    assert!(served.contains(&POPPED.to_string()), "they wait for the number, not for what was behind it");
+    world.call(client, "SELECT 1");
+    assert_eq!(world.call(client, "RPUSH l x"), ":1\r\n");
+    world.pass(Duration::from_millis(200));
+    assert_eq!(world.call(client, "LLEN l"), ":1\r\n");
 }

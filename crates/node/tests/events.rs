@@ -44,3 +44,57 @@ fn letters_that_mean_nothing_are_refused() {
         "{refused}"
     );
 }
+
+/// Redis's own tests waited here for ever; nobody was told of copies either.
+#[test]
+fn a_key_that_comes_to_be_is_told_of_and_so_is_what_comes_to_another_database() {
+    let mut world = World::single();
+    let (client, listener) = (world.connect(1), world.connect(1));
+    assert_eq!(world.call(client, "CONFIG SET notify-keyspace-events Eng"), "+OK\r\n");
+    assert!(world.call(listener, "PSUBSCRIBE *").starts_with('*'));
+    for command in [
+        "SET a 1",
+        "SET a 2",
+        "RPUSH {a}l x",
+        "RPUSH {a}l y",
+        "RENAME {a}l {a}m",
+        "COPY a {a}c",
+        "COPY a {a}c DB 3",
+        "MOVE {a}m 3",
+        "SETBIT {a}b 9 1",
+        "PEXPIRE a 50",
+    ] {
+        assert!(!world.call(client, command).starts_with('-'), "{command}");
+    }
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.call(client, "APPEND a 3"), ":1\r\n");
+    world.pass(Duration::from_millis(100));
+    let heard = world.take(listener);
+    let told: Vec<String> = heard
+        .split("__keyevent@")
+        .skip(1)
+        .map(|event| {
+            let mut parts = event.split("\r\n");
+            let channel = parts.next().unwrap_or_default().replace("__:", " ");
+            format!("{channel} {}", parts.nth(1).unwrap_or_default())
+        })
+        .collect();
+    let expected = [
+        "0 new a",
+        "0 new {a}l",
+        "0 new {a}m",
+        "0 rename_from {a}l",
+        "0 rename_to {a}m",
+        "0 new {a}c",
+        "0 copy_to {a}c",
+        "3 new {a}c",
+        "3 copy_to {a}c",
+        "3 new {a}m",
+        "0 move_from {a}m",
+        "3 move_to {a}m",
+        "0 new {a}b",
+        "0 expire a",
+        "0 new a",
+    ];
+    assert_eq!(told, expected, "{heard}");
+}

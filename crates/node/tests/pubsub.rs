@@ -128,7 +128,7 @@ fn a_client_that_listens_says_nothing_else_in_version_2_and_everything_in_versio
         &[
             ("SUBSCRIBE c", ">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1"),
             ("SET k v", "+OK"),
-            ("PUBLISH c self", ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$4\r\nself\r\n:1"),
+            ("PUBLISH c self", ":1\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$4\r\nself"),
         ],
     );
     says(&mut world, three, &[("RESET", "+RESET"), ("PUBLISH c x", ":0")]);
@@ -155,4 +155,20 @@ fn a_client_that_has_gone_listens_no_more() {
         speaker,
         &[("CLIENT KILL TYPE pubsub", ":1"), ("PUBSUB CHANNELS", "*0"), ("PUBLISH c x", ":0")],
     );
+}
+
+/// As in Redis 7.2, found by its tests.
+#[test]
+fn what_one_says_to_oneself_comes_behind_the_answer() {
+    let mut world = World::cluster(3);
+    for node in 1..=3 {
+        let client = world.connect(node);
+        assert!(world.call(client, "HELLO 3").starts_with('%'));
+        assert!(world.call(client, "SUBSCRIBE c").starts_with(">3"));
+        world.send(client, &request(&["PUBLISH", "c", "x"]));
+        world.send(client, &request(&["PUBLISH", "c", "y"]));
+        let message = |text: &str| format!(">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\n{text}\r\n");
+        let heard = heard(&mut world, client);
+        assert_eq!(heard, format!(":{node}\r\n{}:{node}\r\n{}", message("x"), message("y")));
+    }
 }

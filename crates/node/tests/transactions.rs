@@ -216,3 +216,94 @@ fn a_transaction_through_another_node_is_carried_out_once_though_its_leader_dies
     assert_eq!(answer, "*1\r\n:1\r\n");
     says(&mut world, client, &[("GET {t}n", "$1\r\n1")]);
 }
+
+/// Redis's own tests: a refused command left its client between MULTI and EXEC.
+#[test]
+fn what_a_node_answers_is_part_of_a_transaction_too_also_what_all_must_agree_on() {
+    let mut world = World::cluster(3);
+    let client = world.connect(2);
+    says(
+        &mut world,
+        client,
+        &[
+            ("MULTI", "+OK"),
+            ("SET a 1", "+QUEUED"),
+            ("CONFIG SET maxmemory 1gb", "+QUEUED"),
+            ("CONFIG GET maxmemory", "+QUEUED"),
+            ("REPLICAOF localhost 1", "+QUEUED"),
+            ("ACL SETUSER ann on", "+QUEUED"),
+            ("CONFIG SET maxmemory much", "+QUEUED"),
+            ("GET a", "+QUEUED"),
+        ],
+    );
+    let reply = world.call(client, "EXEC");
+    let mut lines = reply.split("\r\n");
+    assert_eq!(lines.next(), Some("*7"), "{reply}");
+    assert_eq!(lines.next(), Some("+OK"), "{reply}");
+    assert_eq!(lines.next(), Some("+OK"), "{reply}");
+    assert!(reply.contains("-ERR a node of Sihai follows no other server"), "{reply}");
+    assert!(reply.contains("-ERR CONFIG SET failed (possibly related to argument 'maxmemory')"), "{reply}");
+    assert!(reply.ends_with("$1\r\n1\r\n"), "{reply}");
+    says(
+        &mut world,
+        client,
+        &[
+            ("CONFIG GET maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$10\r\n1073741824"),
+            ("ACL USERS", "*2\r\n$3\r\nann\r\n$7\r\ndefault"),
+            ("MULTI", "+OK"),
+            ("SAVE", "-ERR Command not allowed inside a transaction"),
+            ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+            ("PING", "+PONG"),
+        ],
+    );
+}
+
+#[test]
+fn nothing_comes_between_the_parts_of_a_reply() {
+    let mut world = World::cluster(3);
+    let (client, other) = (world.connect(2), world.connect(3));
+    assert!(world.call(client, "HELLO 3").starts_with('%'));
+    assert!(world.call(client, "SUBSCRIBE c").starts_with(">3"));
+    for command in ["MULTI", "PING first", "PUBLISH c one", "PUBLISH c two", "PING last"] {
+        assert!(!world.call(client, command).starts_with('-'), "{command}");
+    }
+    // While the nodes are asked, somebody else speaks.
+    world.send(client, &common::request(&["EXEC"]));
+    world.send(other, &common::request(&["PUBLISH", "c", "other"]));
+    world.pass(Duration::from_millis(300));
+    let heard = world.take(client);
+    let whole = "*4\r\n$5\r\nfirst\r\n:1\r\n:1\r\n$4\r\nlast\r\n";
+    assert!(heard.contains(whole), "{heard}");
+    let message = |text: &str| format!(">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n${}\r\n{text}\r\n", text.len());
+    let own = format!("{}{}", message("one"), message("two"));
+    assert!(heard.find(&own) > heard.find(whole), "what one says oneself comes behind the reply: {heard}");
+    assert_eq!(heard.len(), whole.len() + own.len() + message("other").len(), "{heard}");
+}
+
+/// Redis's own tests, and who wants it so: with three nodes, one other is certain to have what is acknowledged.
+#[test]
+fn writes_are_refused_that_too_few_nodes_would_have_for_certain() {
+    let mut world = World::cluster(3);
+    let (client, other) = (world.connect(1), world.connect(2));
+    says(&mut world, client, &[("CONFIG SET min-replicas-to-write 1", "+OK"), ("SET k 1", "+OK")]);
+    says(&mut world, client, &[("MULTI", "+OK"), ("INCR k", "+QUEUED")]);
+    says(&mut world, other, &[("CONFIG SET min-slaves-to-write 2", "+OK")]);
+    world.pass(Duration::from_millis(200));
+    says(
+        &mut world,
+        client,
+        &[
+            (
+                "EXEC",
+                "-EXECABORT Transaction discarded because of: NOREPLICAS Not enough good replicas to write.",
+            ),
+            ("SET k 2", "-NOREPLICAS Not enough good replicas to write."),
+            ("GET k", "$1\r\n1"),
+            ("MULTI", "+OK"),
+            ("SET k 2", "-NOREPLICAS Not enough good replicas to write."),
+            ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+            ("CONFIG SET min-replicas-to-write 0", "+OK"),
+            ("INCR k", ":2"),
+        ],
+    );
+}

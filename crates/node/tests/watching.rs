@@ -274,3 +274,49 @@ fn waiting_for_disks_tells_on_how_many_what_is_acknowledged_is() {
     let client = world.connect(2);
     says(&mut world, client, &[("WAITAOF 1 2 0", "*2\r\n:1\r\n:1")]);
 }
+
+/// Found by Redis's own tests.
+#[test]
+fn what_all_must_agree_on_is_slow_as_well_and_its_secrets_are_kept_back() {
+    let mut world = World::cluster(3);
+    let client = world.connect(2);
+    for command in [
+        "CONFIG SET slowlog-log-slower-than 0",
+        "SLOWLOG RESET",
+        "CONFIG SET masterauth ",
+        "ACL SETUSER ann on >secret",
+        "CONFIG SET maxmemory 1gb",
+        "CONFIG SET slowlog-log-slower-than -1",
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        assert_eq!(world.call_words(client, &words), "+OK\r\n", "{command}");
+    }
+    let log = world.call(client, "SLOWLOG GET").to_lowercase();
+    for shown in ["(redacted)", "masterauth", "setuser", "maxmemory"] {
+        assert!(log.contains(shown), "{shown}: {log}");
+    }
+    assert!(!log.contains("secret"), "{log}");
+}
+
+#[test]
+fn the_largest_clients_are_hung_up_on_when_all_hold_too_much() {
+    let mut world = World::single();
+    let (boss, large, larger, spared) =
+        (world.connect(1), world.connect(1), world.connect(1), world.connect(1));
+    says(&mut world, spared, &[("CLIENT NO-EVICT on", "+OK")]);
+    // What is gathered between MULTI and EXEC is held.
+    for (client, kilobytes) in [(large, 400), (larger, 600), (spared, 2000)] {
+        says(&mut world, client, &[("MULTI", "+OK")]);
+        let value = "x".repeat(kilobytes << 10);
+        assert_eq!(world.call_words(client, &["SET", "k", &value]), "+QUEUED\r\n");
+    }
+    says(&mut world, boss, &[("CONFIG SET maxmemory-clients 800kb", "+OK")]);
+    world.until_closed(larger);
+    world.pass(Duration::from_secs(1));
+    assert!(!world.seen(large).closed && !world.seen(spared).closed && !world.seen(boss).closed);
+    assert!(world.call(boss, "INFO stats").contains("evicted_clients:1\r\n"));
+    says(&mut world, boss, &[("CONFIG SET maxmemory 1mb maxmemory-clients 10%", "+OK")]);
+    world.until_closed(large);
+    let refused = world.call(boss, "CONFIG SET maxmemory-clients 200%");
+    assert!(refused.ends_with("percentage argument must be less or equal to 100\r\n"), "{refused}");
+}

@@ -1,5 +1,6 @@
 //! A connection to a node, or to a Redis, as a client has it: for the commands of the command line. It blocks.
 
+use node::api::Migrated;
 use node::resp::Frame;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -116,6 +117,20 @@ impl Connection {
         }
     }
 
+    /// Waits for a reply, and appends its bytes.
+    fn receive_onto(&mut self, to: &mut Vec<u8>) -> io::Result<()> {
+        let length = loop {
+            match Frame::parse(&self.input[self.at..]) {
+                Ok(Some((_, taken))) => break taken,
+                Ok(None) => self.fill()?,
+                Err(error) => return Err(io::Error::other(error.to_string())),
+            }
+        };
+        to.extend_from_slice(&self.input[self.at..self.at + length]);
+        self.at += length;
+        Ok(())
+    }
+
     /// A reply that is here already.
     pub fn received(&mut self) -> io::Result<Option<Frame>> {
         match Frame::parse(&self.input[self.at..]) {
@@ -175,6 +190,20 @@ impl Connection {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }
+    }
+}
+
+/// Says this to another server and hears its answers.
+pub fn visit(address: &str, timeout: Duration, requests: &[u8], replies: usize) -> Migrated {
+    let Ok(mut connection) = Connection::open(address, timeout) else { return Migrated::Unreachable };
+    let mut answers = Vec::new();
+    let mut talk = || {
+        connection.send(requests)?;
+        (0..replies).try_for_each(|_| connection.receive_onto(&mut answers))
+    };
+    match talk() {
+        Ok(()) => Migrated::Answered(answers),
+        Err(_) => Migrated::Broke(answers),
     }
 }
 

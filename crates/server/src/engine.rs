@@ -11,13 +11,14 @@
 
 use crate::client::{Client, ClientCounts};
 use crate::clock::{self, WallJumps};
+use crate::connection::visit;
 use crate::join::Tickets;
 use crate::outgoing::Outgoing;
 use crate::peers::Links;
 use crate::visitors::Door;
 use base::{Core, Outbox, Time};
 use bytes::BytesMut;
-use node::api::{ClientId, Effect, Input, Level};
+use node::api::{ClientId, Effect, Input, Level, Migrated};
 use node::overview::Overview;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -248,6 +249,14 @@ impl<C: NodeCore> Engine<C> {
             Effect::Relink { node } => self.links.relink(node),
             Effect::JoinReply { ticket, reply } => self.tickets.answer(ticket, reply),
             Effect::Disk(request) => (self.disk)(request),
+            Effect::Migrate { job, address, timeout, bytes, replies } => {
+                let engine = self.clone();
+                tokio::task::spawn_local(async move {
+                    let visit = move || visit(&address, timeout, &bytes, replies);
+                    let outcome = tokio::task::spawn_blocking(visit).await.unwrap_or(Migrated::Unreachable);
+                    engine.step(clock::now(), Input::Migrated { job, outcome });
+                });
+            }
             Effect::Note(level, text) => match level {
                 Level::Info => tracing::info!("{text}"),
                 Level::Warn => tracing::warn!("{text}"),

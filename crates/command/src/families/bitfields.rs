@@ -235,9 +235,11 @@ fn bitfield(c: &mut Context<'_>, reads_only: bool) -> Result<(), Error> {
         let (answer, after) = step.outcome(before);
         if let Some(after) = after {
             changed |= grows || after != before;
-            let mut part = value[step.bytes()].to_vec();
-            put(&mut part, &Step { at: step.at % 8, ..*step }, after);
-            c.db.splice_string(key, step.at / 8, &part)?;
+            if after != before {
+                let mut part = value[step.bytes()].to_vec();
+                put(&mut part, &Step { at: step.at % 8, ..*step }, after);
+                c.db.splice_string(key, step.at / 8, &part)?;
+            }
         }
         match answer {
             Some(answer) => c.reply.integer(answer),

@@ -67,10 +67,14 @@ fn setbit(c: &mut Context<'_>) -> Result<(), Error> {
         Some(1) => true,
         _ => return Err(Error::BitValue),
     };
-    let (before, byte) = bit_at(c.db.string(key)?.unwrap_or_default(), at);
-    let byte = if on { byte | mask(at) } else { byte & !mask(at) };
-    c.db.splice_string(key, at / 8, &[byte])?;
-    c.db.notify(EventClass::String, "setbit", key);
+    let value = c.db.string(key)?.unwrap_or_default();
+    let (before, byte) = bit_at(value, at);
+    // What is so already is no change: nobody who watches the key hears of it.
+    if before != on || at / 8 >= value.len() {
+        let byte = if on { byte | mask(at) } else { byte & !mask(at) };
+        c.db.splice_string(key, at / 8, &[byte])?;
+        c.db.notify(EventClass::String, "setbit", key);
+    }
     c.reply.integer(i64::from(before));
     Ok(())
 }

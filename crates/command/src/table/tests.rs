@@ -276,6 +276,7 @@ fn numbers_in_the_log_never_change() {
         (895, "cluster|saveconfig"),
         (896, "cluster|set-config-epoch"),
         (897, "cluster|setslot"),
+        (910, "migrate"),
         (672, "xadd"),
         (673, "xlen"),
         (674, "xrange"),
@@ -416,9 +417,9 @@ fn every_command_is_documented_and_answered_somewhere() {
         assert!(!(spec.is_write() && spec.is_readonly()), "{}", spec.name);
         let at_a_shard = spec.place == Place::Keys || spec.is_write() && spec.place == Place::Cluster;
         assert_eq!(spec.execute.is_some(), at_a_shard, "{}", spec.name);
-        // WATCH names keys that EXEC asks about later; sharded channels are named like keys.
-        let sharded = ["ssubscribe", "sunsubscribe", "spublish"].contains(&spec.name);
-        let has_keys = spec.place == Place::Keys || spec.name == "watch" || sharded;
+        // WATCH names keys that EXEC asks about later, MIGRATE such that a node moves; sharded channels are named like keys.
+        let named = ["watch", "migrate", "ssubscribe", "sunsubscribe", "spublish"].contains(&spec.name);
+        let has_keys = spec.place == Place::Keys || named;
         assert_eq!(has_keys, !spec.keys.is_empty(), "{}", spec.name);
         if spec.place == Place::Keys {
             assert!(spec.is_write() || spec.is_readonly(), "{}", spec.name);

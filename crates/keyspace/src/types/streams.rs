@@ -73,6 +73,11 @@ impl StreamValue {
         }
     }
 
+    /// How much there is to free: entries, groups, and what they hold.
+    pub(super) fn elements(&self) -> usize {
+        self.entries.len() + self.groups.iter().map(Group::elements).sum::<usize>()
+    }
+
     /// How many entries have an id below this one.
     fn rank(&self, id: StreamId) -> usize {
         self.entries.search(id, |entry| entry.id < id)

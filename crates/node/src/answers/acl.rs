@@ -50,8 +50,8 @@ impl Node {
                 });
             }
             ("getuser", [name]) => self.get_user(slot, name),
-            ("setuser", [name, rules @ ..]) => return self.set_user(slot, name, rules),
-            ("deluser", names) => return self.delete_users(slot, names),
+            ("setuser", [name, rules @ ..]) => return self.set_user(slot, name, rules, words),
+            ("deluser", names) => return self.delete_users(slot, names, words),
             ("cat", []) => self.reply(slot, |reply| {
                 reply.array(NAMES.len());
                 NAMES.iter().for_each(|name| reply.text(name));
@@ -118,22 +118,23 @@ impl Node {
         });
     }
 
-    fn set_user(&mut self, slot: u32, name: &[u8], words: &[&[u8]]) -> Answered {
+    fn set_user(&mut self, slot: u32, name: &[u8], rules: &[&[u8]], words: &[&[u8]]) -> Answered {
         let spaces = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b || *byte == 0;
         if name.iter().any(spaces) {
             return Err("ERR Usernames can't contain spaces or null characters".into());
         }
-        let rules = rules::parse_all(words).map_err(|error| format!("ERR {error}"))?;
-        self.change_meta(slot, &MetaCommand::SetUser { name: Bytes::copy_from_slice(name), rules });
+        let rules = rules::parse_all(rules).map_err(|error| format!("ERR {error}"))?;
+        let command = MetaCommand::SetUser { name: Bytes::copy_from_slice(name), rules };
+        self.change_meta(slot, words, &command);
         Ok(())
     }
 
-    fn delete_users(&mut self, slot: u32, names: &[&[u8]]) -> Answered {
+    fn delete_users(&mut self, slot: u32, names: &[&[u8]], words: &[&[u8]]) -> Answered {
         if names.contains(&DEFAULT) {
             return Err("ERR The 'default' user cannot be removed".into());
         }
         let names = names.iter().map(|name| Bytes::copy_from_slice(name)).collect();
-        self.change_meta(slot, &MetaCommand::DeleteUsers { names });
+        self.change_meta(slot, words, &MetaCommand::DeleteUsers { names });
         Ok(())
     }
 

@@ -124,7 +124,7 @@ fn describe(client: &Client, node: &Node, now: Time) -> String {
     let spare = client.input.capacity() - client.input.len();
     let input = client.input.len() + client.asking;
     let (gathered, room) = (client.transaction.bytes(), client.output_room());
-    let memory = size_of::<Client>() + input + spare + gathered + room + backlog;
+    let memory = client.memory_bytes();
     let events = match (client.stopped, backlog > 0) {
         (false, false) => "r",
         (false, true) => "rw",

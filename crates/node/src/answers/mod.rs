@@ -38,6 +38,7 @@ use crate::node::Node;
 use crate::op::Op;
 use base::GroupId;
 use base::codec::Encode;
+use bytes::Bytes;
 use command::Spec;
 use resp::Writer;
 use std::borrow::Cow;
@@ -60,6 +61,7 @@ impl Node {
                 | "sync"
                 | "psync"
                 | "waitaof"
+                | "migrate"
                 | "exec"
                 | "watch"
                 | "subscribe"
@@ -97,6 +99,7 @@ impl Node {
             }
             "save" | "bgsave" | "bgrewriteaof" | "lastsave" | "role" | "replicaof" | "slaveof"
             | "failover" | "shutdown" | "module" | "pfselftest" => self.about_operations(slot, spec, words),
+            "migrate" => self.migrate(slot, spec, words).map_err(Cow::Owned),
             "sync" | "psync" => self.begin_export(slot, spec),
             "replconf" => self.about_replication(slot, words),
             "object" | "xgroup" | "xinfo" => self.explain(slot, container),
@@ -133,11 +136,16 @@ impl Node {
 
     /// Has the meta group make a change; the client hears when it is made. What comes behind on the connection waits,
     /// because it rests on it.
-    fn change_meta(&mut self, slot: u32, command: &MetaCommand) {
+    fn change_meta(&mut self, slot: u32, words: &[&[u8]], command: &MetaCommand) {
         let ticket = self.hub.clients.ticket(slot, None);
-        if let Some(client) = self.hub.clients.get(slot) {
-            client.held = true;
-        }
+        let Some(client) = self.hub.clients.get(slot) else { return };
+        client.held = true;
+        let spec = client.current;
+        self.asked_of_meta.push((
+            ticket,
+            spec,
+            words.iter().map(|word| Bytes::copy_from_slice(word)).collect(),
+        ));
         self.write(GroupId::META, Waiter::Meta(ticket), &Op::Meta(&command.to_bytes()));
     }
 }

@@ -11,9 +11,15 @@ const SAVED: &str = "every acknowledged write is on disk already, nothing is lef
 impl Node {
     pub(super) fn about_operations(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) -> Answered {
         match (spec.name, &words[1..]) {
-            ("save", _) => self.reply_ok(slot),
-            ("bgsave", []) => self.reply_status(slot, SAVED),
-            ("bgsave", [option]) if is(option, "schedule") => self.reply_status(slot, SAVED),
+            ("save", _) => {
+                self.reset_changes();
+                self.reply_ok(slot)
+            }
+            ("bgsave", [option]) if !is(option, "schedule") => Err(Error::Syntax.text().into_owned().into()),
+            ("bgsave", [] | [_]) => {
+                self.reset_changes();
+                self.reply_status(slot, SAVED)
+            }
             ("bgsave", _) => Err(Error::Syntax.text().into_owned().into()),
             ("bgrewriteaof", _) => {
                 self.reply_status(slot, "the log is shortened by itself, nothing is left to rewrite")

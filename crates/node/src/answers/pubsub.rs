@@ -144,11 +144,4 @@ impl Node {
             None => reply.simple("PONG"),
         });
     }
-
-    /// PUBLISH inside a transaction: said when that takes effect, and counted at this node.
-    pub(crate) fn publish_now(&mut self, slot: u32, words: &[&[u8]]) {
-        let (channel, message) = (Bytes::copy_from_slice(words[1]), Bytes::copy_from_slice(words[2]));
-        let heard = self.publish_everywhere(channel, message);
-        self.reply(slot, |reply| reply.count(heard));
-    }
 }

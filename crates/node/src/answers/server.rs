@@ -44,7 +44,7 @@ impl Node {
                 self.reply(slot, |reply| reply.verbatim(*b"txt", drawing.as_bytes()));
                 Ok(())
             }
-            ("swapdb", [_, a, b]) => self.swap_databases(slot, a, b),
+            ("swapdb", [_, a, b]) => self.swap_databases(slot, a, b, words),
             ("wait", [_, copies, timeout]) => self.wait(slot, copies, timeout),
             ("waitaof", [_, own, copies, timeout]) => self.wait_for_disks(slot, own, copies, timeout),
             _ => match spec.name.split_once('|') {
@@ -64,7 +64,7 @@ impl Node {
         Ok(())
     }
 
-    fn swap_databases(&mut self, slot: u32, a: &[u8], b: &[u8]) -> Answered {
+    fn swap_databases(&mut self, slot: u32, a: &[u8], b: &[u8], words: &[&[u8]]) -> Answered {
         let index = |word: &[u8]| parse_integer(word).and_then(|number| i32::try_from(number).ok());
         let a = index(a).ok_or("ERR invalid first DB index")?;
         let b = index(b).ok_or("ERR invalid second DB index")?;
@@ -78,7 +78,7 @@ impl Node {
         if a == b {
             return self.reply_ok(slot);
         }
-        self.change_meta(slot, &MetaCommand::SwapDatabases { a, b });
+        self.change_meta(slot, words, &MetaCommand::SwapDatabases { a, b });
         Ok(())
     }
 
@@ -120,6 +120,12 @@ impl Node {
         self.view.shards.iter().map(majority).min().unwrap_or(0)
     }
 
+    /// Whether fewer other nodes are certain to have what is acknowledged than the cluster wants.
+    #[inline]
+    pub(crate) fn lacks_replicas(&self) -> bool {
+        self.replicas_min > 0 && self.disks_for_certain() <= self.replicas_min
+    }
+
     fn configure(&mut self, slot: u32, words: &[&[u8]]) -> Answered {
         let Some(meta) = self.meta() else {
             return Err("TRYAGAIN not executed: this node has not heard from its cluster yet; retry".into());
@@ -155,11 +161,12 @@ impl Node {
                     )
                     .into());
                 }
-                self.change_meta(slot, &MetaCommand::SetAll { settings });
+                self.change_meta(slot, words, &MetaCommand::SetAll { settings });
             }
             ConfigCommand::ResetStat => {
                 self.hub.counters = Counters { clients: self.hub.counters.clients, ..Counters::default() };
                 self.hub.clients.errors.clear();
+                self.reset_freed();
                 self.access_log.reset_counts();
                 self.hub.clients.timings.clear_calls();
                 return self.reply_ok(slot);

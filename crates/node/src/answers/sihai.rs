@@ -16,7 +16,7 @@ impl Node {
                 self.reply(slot, |reply| reply.text(&text));
                 Ok(())
             }
-            "remove" => self.remove_node(slot, &words[2..]),
+            "remove" => self.remove_node(slot, words),
             _ => {
                 let container = command::lookup(b"sihai").expect("SIHAI is in the table");
                 self.reply(slot, |reply| command::introspect::help(container, reply));
@@ -26,7 +26,7 @@ impl Node {
     }
 
     fn remove_node(&mut self, slot: u32, words: &[&[u8]]) -> Answered {
-        let (id, force) = match words {
+        let (id, force) = match &words[2..] {
             [what, id] if is(what, "node") => (id, false),
             [what, id, option] if is(what, "node") && is(option, "force") => (id, true),
             _ => return Err(Error::Syntax.text().into_owned().into()),
@@ -38,7 +38,7 @@ impl Node {
                 format!("ERR '{}' is no node's id: ids are the numbers of SIHAI STATUS", shown(id)).into()
             );
         };
-        self.change_meta(slot, &MetaCommand::RemoveNode { node: NodeId(number), force });
+        self.change_meta(slot, words, &MetaCommand::RemoveNode { node: NodeId(number), force });
         Ok(())
     }
 }

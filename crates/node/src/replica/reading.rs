@@ -173,6 +173,11 @@ pub(super) fn read_now(machine: &mut Machine, hub: &mut Hub, group: GroupId, rea
             machine.read(&invocation, time, seed, &mut reply);
             hub.tell_done(group, read.waiter, &reply);
         }
+        Ok(Op::Offered { invocation, .. }) => {
+            let (mut reply, seed) = (Vec::new(), hub.rng.next_u64());
+            machine.read_for(&invocation, true, time, seed, &mut reply);
+            hub.tell_done(group, read.waiter, &reply);
+        }
         Ok(Op::Transaction(transaction)) => {
             let (mut outcome, seed) = (Vec::new(), hub.rng.next_u64());
             machine.read_transaction(&transaction, time, seed, &mut outcome);

@@ -1,6 +1,6 @@
 //! CONFIG. A parameter is in the table only if it has a true value here. Each is fixed, or of this node and kept until
 //! its next start, or of the whole cluster and kept in meta. Fixed parameters may be set to what they are, since tools
-//! insist on it.
+//! insist on it; for the same reason those of Redis are taken and kept that change nothing here ([`inert`]).
 
 use crate::api::{Config, OutputLimit};
 use crate::meta::{DATABASES, Meta, Setting, setting};
@@ -11,8 +11,12 @@ use base::database::EventClasses;
 use resp::Writer;
 use resp::request::BULK_BYTES_MAX;
 
+/// How safe a write must be.
+pub mod durability;
 /// The limits by which encodings are called.
 pub mod encodings;
+/// What changes nothing here.
+mod inert;
 /// What the copies on a node may hold.
 pub mod memory;
 /// Parameters that are the whole cluster's.
@@ -133,7 +137,7 @@ const fn settable(name: &'static str, value: Show, set: Read) -> Parameter {
 }
 
 /// Durations are in milliseconds, sizes in bytes.
-const PARAMETERS: [Parameter; 40] = [
+const PARAMETERS: [Parameter; 41] = [
     fixed("acl-pubsub-default", |_, _| "resetchannels".to_string()),
     settable(
         "acllog-max-len",
@@ -148,6 +152,7 @@ const PARAMETERS: [Parameter; 40] = [
         |value| parse_output_limits(value).map(ConfigChange::OutputLimits),
     ),
     fixed(setting::CLOCK_DRIFT, |_, meta| meta.timing().clock_drift_permille.to_string()),
+    fixed("bind", |config, _| split_address(&config.addresses.client).0.to_string()),
     fixed("clock-skew-max", |config, _| config.clock_skew_max.as_millis().to_string()),
     fixed("cluster-enabled", |_, _| "no".to_string()),
     fixed("daemonize", |_, _| "no".to_string()),
@@ -175,7 +180,6 @@ const PARAMETERS: [Parameter; 40] = [
         |config, _| config.clients_max.to_string(),
         |value| integer(value, 1, u32::MAX.into()).map(|count| ConfigChange::ClientsMax(count as usize)),
     ),
-    fixed("maxmemory-clients", |_, _| "0".to_string()),
     settable(
         setting::NOTIFY_KEYSPACE_EVENTS,
         |_, meta| meta.events().to_string(),
@@ -198,6 +202,7 @@ const PARAMETERS: [Parameter; 40] = [
     ),
     fixed("proto-max-bulk-len", |_, _| BULK_BYTES_MAX.to_string()),
     fixed("replica-ignore-maxmemory", |_, _| yes_no(true)),
+    fixed("replicaof", |_, _| String::new()),
     settable(
         "request-timeout",
         |config, _| config.request_timeout.as_millis().to_string(),
@@ -211,9 +216,9 @@ const PARAMETERS: [Parameter; 40] = [
         |_, meta| digest(meta),
         |value| Ok(ConfigChange::Password(password(value))),
     ),
-    fixed("save", |_, _| String::new()),
     fixed("shards", |_, meta| meta.slots().groups().len().to_string()),
     fixed("slave-ignore-maxmemory", |_, _| yes_no(true)),
+    fixed("slaveof", |_, _| String::new()),
     settable(
         "slowlog-log-slower-than",
         |config, _| config.slower_than.map_or("-1".to_string(), |least| least.as_micros().to_string()),
@@ -418,6 +423,8 @@ fn parse_set(arguments: &[&[u8]], config: &Config, meta: &Meta) -> Result<Vec<Co
 fn parse_shared(name: &[u8], text: Result<&str, String>) -> Option<(&'static str, Result<String, String>)> {
     shared::parse(&encodings::PARAMETERS, name, &text)
         .or_else(|| shared::parse(&memory::PARAMETERS, name, &text))
+        .or_else(|| shared::parse(&durability::PARAMETERS, name, &text))
+        .or_else(|| shared::parse(&inert::PARAMETERS, name, &text))
 }
 
 fn failed(name: &str, why: &str) -> String {
@@ -427,11 +434,18 @@ fn failed(name: &str, why: &str) -> String {
 /// The parameters whose names match one of `patterns`, each once, with their values.
 pub fn get<A: AsRef<[u8]>>(patterns: &[A], config: &Config, meta: &Meta) -> Vec<(&'static str, String)> {
     let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.as_ref().to_ascii_lowercase()).collect();
-    let wanted = |name: &str| patterns.iter().any(|pattern| command::glob::matches(pattern, name.as_bytes()));
+    let matches = |pattern: &[u8], name: &str| {
+        pattern == name.as_bytes()
+            || (!inert::HIDDEN.contains(&name) && command::glob::matches(pattern, name.as_bytes()))
+    };
+    let wanted = |name: &str| patterns.iter().any(|pattern| matches(pattern, name));
     let found = PARAMETERS.iter().filter(|parameter| wanted(parameter.name));
     let found = found.map(|parameter| (parameter.name, (parameter.value)(config, meta)));
     let encodings = shared::show(&encodings::PARAMETERS, meta);
-    let of_cluster = encodings.into_iter().chain(shared::show(&memory::PARAMETERS, meta));
+    let memory = shared::show(&memory::PARAMETERS, meta);
+    let durability = shared::show(&durability::PARAMETERS, meta);
+    let inert = shared::show(&inert::PARAMETERS, meta);
+    let of_cluster = encodings.into_iter().chain(memory).chain(durability).chain(inert);
     let mut found: Vec<_> = found.chain(of_cluster.filter(|(name, _)| wanted(name))).collect();
     found.sort_unstable();
     found

@@ -122,13 +122,16 @@ fn memory(fields: &mut Fields, overview: &Overview, _: &Config) {
     fields.field("maxmemory_policy", overview.memory.policy.name);
     // All that `used_memory` counts.
     fields.field("mem_not_counted_for_evict", 0);
+    fields.field("lazyfree_pending_objects", overview.counters.lazily_pending);
+    fields.field("lazyfreed_objects", overview.counters.lazily_freed);
 }
 
 /// The log is an append-only file that is always fsynced: tools that look whether data is kept find it so. There are no
-/// RDB files, so none is ever being written.
+/// RDB files, so none is ever being written; changes are counted from the last SAVE on, for who looks whether there were any.
 fn persistence(fields: &mut Fields, overview: &Overview, _: &Config) {
     fields.truth("loading", overview.loading);
     fields.field("async_loading", 0);
+    fields.field("rdb_changes_since_last_save", overview.counters.changes);
     fields.field("rdb_bgsave_in_progress", 0);
     fields.field("aof_enabled", 1);
     fields.field("aof_rewrite_in_progress", 0);
@@ -145,6 +148,7 @@ fn stats(fields: &mut Fields, overview: &Overview, _: &Config) {
     fields.field("rejected_connections", counters.connections_refused);
     fields.field("expired_keys", counters.expired);
     fields.field("evicted_keys", counters.evicted);
+    fields.field("evicted_clients", counters.clients_evicted);
     fields.field("keyspace_hits", counters.keyspace_hits);
     fields.field("keyspace_misses", counters.keyspace_misses);
     let [auth, command, key, channel] = counters.access_denied;

@@ -42,6 +42,19 @@ pub struct Seen {
     pub paused: bool,
 }
 
+/// What a node wants to say to another server.
+#[derive(Debug)]
+pub struct Move {
+    /// Its name.
+    pub job: u64,
+    /// The other server.
+    pub address: String,
+    /// The requests.
+    pub bytes: Bytes,
+    /// How many answers they have.
+    pub replies: usize,
+}
+
 /// One node and what surrounds it.
 #[derive(Debug)]
 pub struct Member {
@@ -61,6 +74,8 @@ pub struct Member {
     pub notes: Vec<(Level, String)>,
     /// Whether it said that it may be stopped.
     pub stopped: bool,
+    /// What it wants to say to other servers.
+    pub moves: Vec<Move>,
     store: Option<Store<MemoryDisk>>,
     config: Config,
     inbox: Vec<Input>,
@@ -240,7 +255,12 @@ impl World {
 
     /// A cluster of so many nodes, with all copies where they should be.
     pub fn cluster(nodes: u64) -> Self {
-        let mut world = Self::single();
+        Self::cluster_with(nodes, config())
+    }
+
+    /// As [`World::cluster`], of this configuration.
+    pub fn cluster_with(nodes: u64, config: Config) -> Self {
+        let mut world = Self::with(config);
         for _ in 1..nodes {
             world.join();
         }
@@ -258,6 +278,7 @@ impl World {
             clock_ahead_ms: 0,
             notes: Vec::new(),
             stopped: false,
+            moves: Vec::new(),
             store: None,
             config,
             inbox: Vec::new(),
@@ -617,6 +638,9 @@ impl World {
                 self.welcomes.insert(ticket, reply);
             }
             Effect::Disk(request) => member.disk_queue.push(request),
+            Effect::Migrate { job, address, bytes, replies, .. } => {
+                member.moves.push(Move { job, address, bytes, replies });
+            }
             Effect::Note(level, text) => member.notes.push((level, text)),
             Effect::Stopped => member.stopped = true,
             Effect::Fatal(why) => panic!("node {id} can't go on: {why}"),

@@ -6,7 +6,7 @@ use super::disk::Platter;
 use super::{Event, MILLI, Probe, Program, SECOND, Settings, World};
 use crate::checkers::Finding;
 use base::{GroupId, Index, NodeId, Outbox, ReplicaId, Rng};
-use node::api::{Addresses, ClientId, Config, Effect, Input, Level, PeerAddress};
+use node::api::{Addresses, ClientId, Config, Effect, Input, Level, Migrated, PeerAddress};
 use std::collections::{BTreeMap, VecDeque};
 use storage::{DiskCompletion, DiskRequest, OpenError, Options, Recovery, Store};
 
@@ -338,6 +338,10 @@ impl<P: Program> World<P> {
                 Effect::Relink { node } => self.relink(host, node),
                 Effect::JoinReply { ticket, reply } => self.answer_join(host, ticket, reply),
                 Effect::Disk(request) => self.ask_disk(host, request),
+                // There is no other server in this world.
+                Effect::Migrate { job, .. } => {
+                    self.give(host, Input::Migrated { job, outcome: Migrated::Unreachable });
+                }
                 Effect::Note(level, text) => self.note(host, level, &text),
                 Effect::Stopped => return self.stopped(host),
                 Effect::Fatal(why) => return self.fatal(host, &why),
@@ -510,5 +514,6 @@ fn source_of(input: &Input) -> (u8, u64) {
         Input::Join { ticket, .. } => (2, *ticket),
         Input::Disk(_) => (3, 0),
         Input::WallClock(_) | Input::Machine(_) | Input::Shutdown => (4, 0),
+        Input::Migrated { job, .. } => (5, *job),
     }
 }

@@ -73,6 +73,7 @@ impl Trace {
             Input::Machine(machine) => self.two(11, machine.disk_free_bytes),
             Input::Shutdown => self.word(12),
             Input::Finished { client } => self.two(13, client.0),
+            Input::Migrated { job, .. } => self.two(14, *job),
         }
     }
 
@@ -131,6 +132,7 @@ impl Trace {
                 };
                 self.with(52, level, text.as_bytes());
             }
+            Effect::Migrate { job, bytes, .. } => self.with(56, *job, bytes),
             Effect::Stopped => self.word(53),
             Effect::Fatal(why) => self.with(54, 0, why.as_bytes()),
         }

@@ -199,7 +199,11 @@ pub(super) fn xread(c: &mut Context<'_>) -> Result<(), Error> {
     let options = Options::parse(c.args, false)?;
     let mut ready = Vec::new();
     for (key, word) in options.pairs(c.args) {
-        let stream = c.db.stream(key)?;
+        let stream = match c.db.stream(key) {
+            // Who waits, waits for a stream.
+            Err(_) if c.has_waited => continue,
+            stream => stream?,
+        };
         let behind = read_behind(stream, word)?;
         if let (Some(stream), Some(from)) = (stream, behind.next()) {
             let count = ids::count_within(stream, from, StreamId::MAX).min(options.count);
@@ -243,12 +247,15 @@ enum Wish {
 }
 
 fn wish(c: &Context<'_>, key: &[u8], group: &[u8], word: &[u8]) -> Result<Wish, Error> {
-    if c.db.stream(key)?.and_then(|stream| stream.group(group)).is_none() {
+    let stream = c.db.stream(key).map_err(|error| lost(c, error.into()))?;
+    if stream.and_then(|stream| stream.group(group)).is_none() {
+        let is_there = stream.is_some();
         let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
         let text = format!(
             "NOGROUP No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option"
         );
-        return Err(Error::Said(text.into()));
+        let error = Error::Said(text.into());
+        return Err(if is_there { error } else { lost(c, error) });
     }
     match word {
         b">" => Ok(Wish::New),
@@ -261,6 +268,15 @@ fn wish(c: &Context<'_>, key: &[u8], group: &[u8], word: &[u8]) -> Result<Wish, 
              this consumer owes with a proper ID",
         )),
         _ => ids::exact(word, 0).map(Wish::Owed),
+    }
+}
+
+/// An error for who has waited and hears that the stream is no more: as of Redis 7.2, with the words of Redis 7.0 behind it.
+fn lost(c: &Context<'_>, error: Error) -> Error {
+    if c.has_waited {
+        Error::Said(format!("{}: the stream key no longer exists", error.text()).into())
+    } else {
+        error
     }
 }
 

@@ -234,6 +234,11 @@ impl Group {
         true
     }
 
+    /// How much there is to free.
+    pub(super) fn elements(&self) -> usize {
+        1 + self.consumers.len() + self.pending.len()
+    }
+
     /// Frees about `limit` of what is owed; whether any is left.
     pub(super) fn bury(&mut self, limit: usize) -> bool {
         if self.pending.bury(limit) {

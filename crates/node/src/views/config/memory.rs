@@ -2,10 +2,10 @@
 
 use super::shared::{self, Shared};
 use super::{integer, size};
-use crate::memory::{Choice, Limits, Policy};
+use crate::memory::{Choice, Limits, Policy, Share};
 use crate::meta::Meta;
 
-pub(super) static PARAMETERS: [Shared<Limits>; 6] = [
+pub(super) static PARAMETERS: [Shared<Limits>; 7] = [
     Shared {
         key: "lfu-decay-time",
         old: "",
@@ -26,6 +26,13 @@ pub(super) static PARAMETERS: [Shared<Limits>; 6] = [
         read: |value| Ok(size(value).ok_or("argument must be a memory value")?.to_string()),
         show: |limits| limits.bytes.to_string(),
         set: |limits, value| limits.bytes = value.parse().unwrap_or(0),
+    },
+    Shared {
+        key: "maxmemory-clients",
+        old: "",
+        read: |value| share(value).map(shown),
+        show: |limits| shown(limits.clients),
+        set: |limits, value| limits.clients = share(value).unwrap_or(Share::Bytes(0)),
     },
     Shared {
         key: "maxmemory-eviction-tenacity",
@@ -59,6 +66,26 @@ pub(super) static PARAMETERS: [Shared<Limits>; 6] = [
 const INT_MAX: u64 = i32::MAX as u64;
 /// The most keys that are drawn for one that goes.
 const SAMPLES_MAX: u64 = 64;
+
+/// Bytes, or hundredths with `%` behind them.
+fn share(value: &str) -> Result<Share, String> {
+    let Some(percent) = value.strip_suffix('%') else {
+        let bytes = size(value).ok_or("argument must be a memory or percent value")?;
+        return Ok(Share::Bytes(bytes as u64));
+    };
+    match percent.parse::<u64>() {
+        Ok(percent @ 0..=100) => Ok(Share::Percent(percent as u8)),
+        Ok(_) => Err("percentage argument must be less or equal to 100".to_string()),
+        Err(_) => Err("argument must be a memory or percent value".to_string()),
+    }
+}
+
+fn shown(share: Share) -> String {
+    match share {
+        Share::Bytes(bytes) => bytes.to_string(),
+        Share::Percent(percent) => format!("{percent}%"),
+    }
+}
 
 /// A number as it is kept, which has been found right before.
 fn number(value: &str) -> u32 {

@@ -12,6 +12,7 @@ use crate::hub::{Waiter, Work};
 use crate::lanes;
 use crate::node::{Copy, Node};
 use crate::op::{Invocation, Op, Words, encode_op};
+use crate::replica::locks::LOCKED;
 use crate::waitlist::{WaitToken, Waiting};
 use crate::wire::PeerMessage;
 use base::{DatabaseId, Duration, GroupId, NodeId, Time, UnixMillis};
@@ -254,7 +255,11 @@ impl Node {
                 self.end_waiting_read(id, &reply);
             }
             // It was not done, and the client waits on for who leads next; but not at its first try.
-            Err(error) if error == lanes::try_again() && command.waited && command.ending.is_none() => {
+            Err(error)
+                if (error == lanes::try_again() || error == LOCKED)
+                    && command.waited
+                    && command.ending.is_none() =>
+            {
                 self.go_on_waiting(id);
             }
             Err(error) => self.end_waiting(id, &error),

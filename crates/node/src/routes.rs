@@ -10,12 +10,12 @@ impl RouteError {
     pub(crate) fn says(&self, what: &str) -> String {
         match self {
             RouteError::CrossShard { first, second } => format!(
-                "ERR {what}: its keys lie on {first} and {second}, and commands over several shards come with two-phase \
-                 commit. Keys with the same {{tag}} share a shard"
+                "ERR {what}: its keys lie on {first} and {second}, where this command can't be carried out. Keys \
+                 with the same {{tag}} share a shard"
             ),
             RouteError::Pattern { pattern, group } => format!(
-                "ERR {what}: the keys that '{pattern}' stands for may lie on other shards than {group}, and commands over \
-                 several shards come with two-phase commit. Patterns that begin with the {{tag}} of the sorted key stay on \
+                "ERR {what}: the keys that '{pattern}' stands for may lie on other shards than {group}, where this \
+                 command can't be carried out. Patterns that begin with the {{tag}} of the sorted key stay on \
                  its shard"
             ),
         }

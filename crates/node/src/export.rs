@@ -1,9 +1,9 @@
 //! All databases as one RDB file, for a client that asks as a replica does (SYNC, PSYNC): `redis-cli --rdb`, `sihai export`.
 //!
 //! Every shard is asked how far it has come, so that what was acknowledged before is in the file; this node's copy takes
-//! a snapshot that reaches as far; and the snapshots' pieces are read from the disk one by one, turned into keys and sent as
-//! the client takes them. So memory holds a piece, however slow the client, and no shard waits for it. Until two-phase commit
-//! exists, each shard is as of one entry of its own log, all of them after the client asked.
+//! a snapshot that reaches as far, at a moment when no transaction over shards waits for its outcome; and the snapshots' pieces are read from the disk one by one, turned into keys and sent as
+//! the client takes them. So memory holds a piece, however slow the client, and no shard waits for it. Each shard is as of one
+//! entry of its own log, all of them after the client asked.
 //!
 //! What it must never do: end a file as if it were whole when it isn't.
 
@@ -225,7 +225,12 @@ impl Node {
                         ));
                     }
                     let snapshot = &replica.snapshot;
-                    if snapshot.index >= index && !snapshot.chunks.is_empty() {
+                    let reaches = snapshot.index >= index && !snapshot.chunks.is_empty();
+                    if reaches && !replica.snapshot_is_plain {
+                        // What a transaction over shards has done, and may be taken back, belongs into no file.
+                        base::mark!("a_file_waits_for_the_outcome_of_a_transaction");
+                        (replica.snapshot_asked, replica.plain_asked) = (true, true);
+                    } else if reaches {
                         let pieces = snapshot.chunks.len() as u32;
                         part.stage = Stage::Frozen { id: snapshot.id(), pieces };
                     } else if replica.applied() >= index {

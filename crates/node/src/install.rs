@@ -278,22 +278,26 @@ impl Replica {
         #[cfg(feature = "bugs")]
         {
             self.machine.bugs = hub.config.bugs;
+            self.machine.ledger.bugs = hub.config.bugs.twophase;
         }
         let index = install.record.index;
         self.applied_term = install.record.term;
         self.log_bytes = 0;
-        self.set_snapshot(install.record);
+        let plain = self.machine.holds_nothing();
+        self.set_snapshot(install.record, plain);
         hub.counters.snapshots_installed += 1;
         self.forget_inflight(hub);
         self.step(hub, Input::SnapshotInstalled { index });
     }
 
     /// Another snapshot is the newest durable one.
-    pub(crate) fn set_snapshot(&mut self, record: SnapshotRecord) {
+    pub(crate) fn set_snapshot(&mut self, record: SnapshotRecord, plain: bool) {
         self.snapshot_bytes = record.chunks.iter().map(|chunk| chunk.bytes).sum();
         self.snapshot = record;
         self.snapshot_rotten = false;
         self.snapshot_asked = false;
+        self.snapshot_is_plain = plain;
+        self.plain_asked &= !plain;
         self.mending = None;
     }
 

@@ -3,7 +3,7 @@
 use crate::meta::Meta;
 use crate::node::{Copy, Node};
 use crate::overview::{
-    CopyOverview, Counters, DatabaseOverview, GroupOverview, NodeOverview, Overview, OwnCopy,
+    CopyOverview, Counters, DatabaseOverview, GroupOverview, NodeOverview, Overview, OwnCopy, Transactions,
 };
 use crate::replica::Replica;
 use base::{GroupId, Index, ReplicaId, Term, Time};
@@ -44,6 +44,29 @@ impl Node {
         }
     }
 
+    fn transaction_counts(&self) -> Transactions {
+        let of_gateway = self.commits.gateway.counters();
+        let mut counts = Transactions {
+            in_flight: self.commits.gateway.in_flight() as u64,
+            begun: of_gateway.begun,
+            committed: of_gateway.committed,
+            not_executed: of_gateway.not_executed,
+            unknown: of_gateway.unknown,
+            retries: of_gateway.tried_again,
+            reads: of_gateway.reads,
+            read_retries: of_gateway.read_again,
+            ..self.hub.counters.transactions
+        };
+        for replica in self.replicas.iter().filter_map(Copy::as_live).filter(|replica| replica.serves()) {
+            let transactions = &replica.transactions;
+            counts.prepared += replica.machine.ledger.undos().count() as u64;
+            counts.waiting += transactions.participant.waiting() as u64;
+            counts.parked += transactions.parked() as u64;
+            transactions.add_to(&mut counts);
+        }
+        counts
+    }
+
     fn counters(&self) -> Counters {
         let timings = &self.hub.clients.timings;
         let (lazily_pending, lazily_freed) = self.reclaimed();
@@ -64,6 +87,7 @@ impl Node {
                 .collect(),
             errors: self.hub.clients.errors.clone(),
             access_denied: self.access_log.counts(),
+            transactions: self.transaction_counts(),
             ..self.hub.counters.clone()
         }
     }

@@ -188,4 +188,50 @@ pub struct Counters {
     pub snapshots_taken: u64,
     /// Snapshots installed from other nodes.
     pub snapshots_installed: u64,
+    /// Of transactions over several shards.
+    pub transactions: Transactions,
+}
+
+/// What this node has to do with transactions over several shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transactions {
+    /// Transactions and reads over shards that clients of this node wait for now.
+    pub in_flight: u64,
+    /// Prepared now in shards that this node leads: their keys are locked.
+    pub prepared: u64,
+    /// Transactions and reads that wait now for locks of shards that this node leads.
+    pub waiting: u64,
+    /// Plain commands of this node's clients that wait now for such locks.
+    pub parked: u64,
+    /// Begun for clients of this node.
+    pub begun: u64,
+    /// Of those: took effect.
+    pub committed: u64,
+    /// Of those: surely didn't.
+    pub not_executed: u64,
+    /// Of those: may have.
+    pub unknown: u64,
+    /// Tries after the first, each under a new name.
+    pub retries: u64,
+    /// Reads of several shards at one moment that logged nothing.
+    pub reads: u64,
+    /// Tries of such reads after the first.
+    pub read_retries: u64,
+    /// Prepares that shards led by this node have taken into their logs.
+    pub prepares: u64,
+    /// Prepares that had to wait there for locks.
+    pub waits: u64,
+    /// Prepares that were refused there without being logged.
+    pub refused: u64,
+    /// Prepared transactions that such a shard has asked the others about, because their gateway was silent.
+    pub recoveries: u64,
+    /// Plain commands that had to wait for locks.
+    pub parked_total: u64,
+}
+
+impl Transactions {
+    /// Quorum rounds that clients have waited for: one for each try.
+    pub fn rounds(&self) -> u64 {
+        self.begun + self.retries
+    }
 }

@@ -95,6 +95,10 @@ pub struct Replica {
     pub(crate) snapshot_rotten: bool,
     /// Whether somebody wants a snapshot that is newer than the present one.
     pub(crate) snapshot_asked: bool,
+    /// Whether the newest snapshot holds nothing that transactions over shards have done whose outcome wasn't known.
+    pub(crate) snapshot_is_plain: bool,
+    /// Whether one that holds no such thing is wanted.
+    pub(crate) plain_asked: bool,
     /// Whether a membership that was applied here had this copy in it.
     pub(crate) was_member: bool,
     /// When it last began to hand leadership to whom it is meant for.
@@ -152,6 +156,8 @@ impl Replica {
             mending: None,
             snapshot_rotten: false,
             snapshot_asked: false,
+            snapshot_is_plain: false,
+            plain_asked: false,
             was_member: false,
             handed_at: Time::ZERO,
             rests_until: Time::ZERO,

@@ -172,7 +172,8 @@ impl Node {
         replica.log_bytes = log_bytes;
         replica.applied_term = record.term;
         replica.partial = recovered.partial.map(|id| Partial { id, since: self.hub.now });
-        replica.set_snapshot(record);
+        let plain = replica.machine.holds_nothing();
+        replica.set_snapshot(record, plain);
         self.enliven(replica);
     }
 

@@ -25,6 +25,8 @@ pub struct Taking {
     /// The pieces that are on their way to the disk.
     writing: Vec<Token>,
     complete: bool,
+    /// Nothing was prepared when it was begun.
+    plain: bool,
     /// The manifest, once it is on its way to the disk.
     sealed: Option<(Token, SnapshotRecord)>,
 }
@@ -61,7 +63,7 @@ impl Replica {
         // A log that is long with what isn't committed yet has nothing for another snapshot.
         let is_news = self.machine.applied > self.raft.snapshot_index();
         let wanted = self.snapshot_rotten
-            || (is_news && self.snapshot_asked)
+            || (is_news && self.snapshot_asked && (!self.plain_asked || self.machine.holds_nothing()))
             || (is_news && !busy && (long || (pinned && self.log_bytes > 0)));
         let due = self.taking.is_none()
             && self.install.is_none()
@@ -79,6 +81,7 @@ impl Replica {
     fn begin_taking(&mut self) {
         let index = self.machine.applied;
         let term = self.applied_term;
+        let plain = self.machine.holds_nothing();
         #[cfg(feature = "bugs")]
         let index = self.mislabel(index);
         #[cfg(feature = "bugs")]
@@ -95,6 +98,7 @@ impl Replica {
             chunks: Vec::new(),
             writing: Vec::new(),
             complete: false,
+            plain,
             sealed: None,
         });
     }
@@ -147,12 +151,13 @@ impl Replica {
             self.go_on_taking(hub);
             return;
         }
-        let Some((_, record)) = self.taking.take().and_then(|taking| taking.sealed) else { return };
+        let Some(taking) = self.taking.take() else { return };
+        let (plain, Some((_, record))) = (taking.plain, taking.sealed) else { return };
         hub.counters.snapshots_taken += 1;
         // What followers that are alive still need stays in memory, as far as memory goes.
         let keep = self.lowest_needed().min(record.index.next());
         self.raft.snapshot_taken(record.index, record.to_bytes(), keep);
-        self.set_snapshot(record);
+        self.set_snapshot(record, plain);
         hub.dirty.push(self.group);
     }
 

@@ -193,3 +193,67 @@ fn what_looks_at_whole_databases_works_inside_of_multi_over_all_shards() {
         ],
     );
 }
+
+#[test]
+fn what_happens_over_shards_is_told() {
+    let mut world = sixteen();
+    let client = world.connect(1);
+    says(&mut world, client, &[("MSET a 1 b 2", "+OK"), ("MGET a b", "*2\r\n$1\r\n1\r\n$1\r\n2")]);
+    says(&mut world, client, &[("MSETNX a 1 c 2", ":0")]);
+    let told = world.call(client, "INFO transactions");
+    for line in [
+        "transactions_in_flight:0",
+        "transactions_begun:2",
+        "transactions_committed:1",
+        "transactions_not_executed:1",
+        "transactions_rounds:2",
+        "transactions_reads:1",
+        "transactions_prepares:4",
+    ] {
+        assert!(told.contains(&format!("{line}\r\n")), "{line}: {told}");
+    }
+}
+
+#[test]
+fn what_is_larger_than_a_transaction_may_be_is_refused_and_changes_nothing() {
+    let mut world = sixteen();
+    let client = world.connect(1);
+    let value = "v".repeat(9 << 20);
+    says(&mut world, client, &[("MULTI", "+OK")]);
+    for (key, reply) in [("a", "+QUEUED"), ("b", "+QUEUED"), ("c", "+QUEUED"), ("d", "-ERR")] {
+        let answer = world.call_words(client, &["SET", key, &value]);
+        assert!(answer.starts_with(reply), "{answer}");
+    }
+    says(
+        &mut world,
+        client,
+        &[("EXEC", "-EXECABORT Transaction discarded because of previous errors."), ("EXISTS a b c d", ":0")],
+    );
+}
+
+/// What came before on the connection has been done everywhere, and what comes behind sees it.
+#[test]
+fn a_pipeline_over_shards_keeps_its_order() {
+    for (mut world, node) in [(sixteen(), 1), (World::cluster(3), 2)] {
+        let client = world.connect(node);
+        let mut sent = Vec::new();
+        let mut expected = String::new();
+        for n in 0..20 {
+            sent.extend_from_slice(
+                format!("SET a {n}\r\nSET b {n}\r\nMGET a b\r\nMSET a x{n} b y{n}\r\nGET b\r\nGET a\r\n")
+                    .as_bytes(),
+            );
+            let both = format!("*2\r\n{0}\r\n{0}\r\n", bulk(&n.to_string()));
+            let (x, y) = (bulk(&format!("x{n}")), bulk(&format!("y{n}")));
+            expected.push_str(&format!("+OK\r\n+OK\r\n{both}+OK\r\n{y}\r\n{x}\r\n"));
+        }
+        world.send(client, &sent);
+        let mut answer = String::new();
+        world.settle();
+        while answer.len() < expected.len() {
+            world.pass(Duration::from_millis(5));
+            answer.push_str(&world.take(client));
+            assert!(expected.starts_with(&answer), "{answer}");
+        }
+    }
+}

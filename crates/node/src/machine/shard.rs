@@ -66,6 +66,11 @@ impl Machine {
         Some(result.into())
     }
 
+    /// Whether no transaction is prepared, so that the state is nothing but what counts.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.ledger.undos().next().is_none()
+    }
+
     /// Whether a snapshot can hold what is known of prepared transactions: not while a whole database is set aside, nor while it takes too
     /// much. It waits until they are resolved.
     pub(crate) fn can_be_written(&self) -> bool {

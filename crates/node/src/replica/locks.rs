@@ -10,6 +10,7 @@ use crate::hub::{Hub, Said, Verdict, Waiter, Work};
 use crate::locking;
 use crate::machine::Machine;
 use crate::op::{Invocation, Op, decode_op};
+use crate::overview;
 use base::codec::Encode;
 use base::{DatabaseId, Duration, GroupId, Outbox, Time};
 use bytes::Bytes;
@@ -63,6 +64,20 @@ impl Transactions {
         }
     }
 
+    /// How many plain commands wait here for locks.
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// Adds what was counted since this copy leads.
+    pub(crate) fn add_to(&self, counts: &mut overview::Transactions) {
+        let since = self.participant.counters();
+        counts.prepares += since.prepares;
+        counts.waits += since.waited;
+        counts.refused += since.refused;
+        counts.recoveries += since.recoveries;
+    }
+
     /// What was proposed under this token is applied.
     pub(super) fn applied(
         &mut self,
@@ -104,6 +119,7 @@ impl Replica {
     }
 
     pub(super) fn stop_participating(&mut self, hub: &mut Hub) {
+        self.transactions.add_to(&mut hub.counters.transactions);
         self.participate(hub, Input::Follow);
         self.transactions.barriers = Vec::new();
         for inflight in &mut self.inflight {
@@ -283,6 +299,7 @@ impl Replica {
             return;
         }
         base::mark!("a_command_waits_for_a_lock");
+        hub.counters.transactions.parked_total += 1;
         if let Waiter::Client(ticket) = waiter
             && let Some(client) = hub.clients.of(ticket)
         {

@@ -1,7 +1,7 @@
 //! INFO, in Redis's format: sections of `field:value`, under Redis's names where the meaning is the same, and a section
 //! of our own for what Redis doesn't have.
 
-use super::metrics::seconds;
+use super::metrics::{seconds, transactions_counted, transactions_now};
 use super::{
     REDIS_VERSION, acknowledged_on_disks, copies_held, copies_voting, keyspace_bytes, leaderless,
     split_address,
@@ -11,7 +11,7 @@ use crate::overview::Overview;
 use std::fmt::{Display, Write};
 
 /// The sections, in their order: the name by which they are asked for, the title, what fills them.
-const SECTIONS: [(&str, &str, Fill); 14] = [
+const SECTIONS: [(&str, &str, Fill); 15] = [
     ("server", "Server", server),
     ("clients", "Clients", clients),
     ("memory", "Memory", memory),
@@ -25,6 +25,7 @@ const SECTIONS: [(&str, &str, Fill); 14] = [
     ("latencystats", "Latencystats", latencystats),
     ("cluster", "Cluster", cluster),
     ("keyspace", "Keyspace", keyspace),
+    ("transactions", "Transactions", transactions),
     ("sihai", "Sihai", sihai),
 ];
 
@@ -161,6 +162,16 @@ fn stats(fields: &mut Fields, overview: &Overview, _: &Config) {
     fields.field("tracking_total_items", items);
     fields.field("tracking_total_prefixes", prefixes);
     fields.field("total_error_replies", counters.errors.values().sum::<u64>());
+}
+
+/// Transactions over several shards; those on one are plain entries of its log.
+fn transactions(fields: &mut Fields, overview: &Overview, _: &Config) {
+    for (name, _, now) in transactions_now(&overview.counters.transactions) {
+        fields.field(name, now);
+    }
+    for (name, _, count) in transactions_counted(&overview.counters.transactions) {
+        fields.field(name, count);
+    }
 }
 
 /// Every node takes reads and writes for every key, so each is a master without replicas to those who ask in these

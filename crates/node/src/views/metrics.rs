@@ -3,7 +3,7 @@
 
 use super::status::lag;
 use super::{acknowledged_on_disks, copies_held, copies_voting, keyspace_bytes, leaderless};
-use crate::overview::{Counters, GroupOverview, Overview};
+use crate::overview::{Counters, GroupOverview, Overview, Transactions};
 use std::fmt::{Display, Write};
 
 /// Everything, as one page.
@@ -39,6 +39,47 @@ pub(super) fn counted(counters: &Counters) -> [(&'static str, &'static str, u64)
         ("snapshots_taken", "Snapshots taken of own copies.", counters.snapshots_taken),
         ("snapshots_installed", "Snapshots installed from other nodes.", counters.snapshots_installed),
         ("errors_total", "Errors answered.", counters.errors.values().sum()),
+    ]
+}
+
+/// What there is at this moment of transactions over several shards: the name, what it says, how many.
+pub(super) fn transactions_now(counts: &Transactions) -> [(&'static str, &'static str, u64); 4] {
+    [
+        (
+            "transactions_in_flight",
+            "Transactions and reads over shards that clients wait for.",
+            counts.in_flight,
+        ),
+        (
+            "transactions_prepared",
+            "Prepared in shards that this node leads: their keys are locked.",
+            counts.prepared,
+        ),
+        (
+            "transactions_waiting",
+            "Transactions and reads that wait for locks of such shards.",
+            counts.waiting,
+        ),
+        ("transactions_commands_waiting", "Plain commands that wait for such locks.", counts.parked),
+    ]
+}
+
+/// What was counted of them.
+pub(super) fn transactions_counted(counts: &Transactions) -> [(&'static str, &'static str, u64); 13] {
+    [
+        ("transactions_begun", "Transactions over shards begun for clients.", counts.begun),
+        ("transactions_committed", "Of those, took effect.", counts.committed),
+        ("transactions_not_executed", "Of those, surely didn't.", counts.not_executed),
+        ("transactions_unknown", "Of those, may have.", counts.unknown),
+        ("transactions_retries", "Tries after the first.", counts.retries),
+        ("transactions_rounds", "Quorum rounds that clients waited for, one a try.", counts.rounds()),
+        ("transactions_reads", "Reads of several shards at one moment, without the log.", counts.reads),
+        ("transactions_read_retries", "Tries of such reads after the first.", counts.read_retries),
+        ("transactions_prepares", "Prepares that led shards took into their logs.", counts.prepares),
+        ("transactions_waits", "Prepares that had to wait for locks.", counts.waits),
+        ("transactions_refused", "Prepares refused without a trace in the log.", counts.refused),
+        ("transactions_recoveries", "Prepared transactions whose gateway was silent.", counts.recoveries),
+        ("transactions_commands_waited", "Plain commands that had to wait for locks.", counts.parked_total),
     ]
 }
 
@@ -206,7 +247,12 @@ fn of_databases(page: &mut Page, overview: &Overview) {
 fn of_counters(page: &mut Page, counters: &Counters) {
     page.gauge("clients", "Clients connected now.", counters.clients);
     // Errors have a metric by kind instead.
-    for (name, help, value) in counted(counters).into_iter().filter(|(name, ..)| *name != "errors_total") {
+    for (name, help, value) in transactions_now(&counters.transactions) {
+        page.gauge(name, help, value);
+    }
+    let transactions = transactions_counted(&counters.transactions);
+    let all = counted(counters).into_iter().chain(transactions);
+    for (name, help, value) in all.filter(|(name, ..)| *name != "errors_total") {
         let name = format!("{name}_total");
         page.head(&name, "counter", help);
         page.line(format_args!("sihai_{name} {value}"));

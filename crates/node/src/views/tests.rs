@@ -121,6 +121,11 @@ fn info_is_what_tools_parse() {
         # Errorstats|errorstat_ERR:count=2|errorstat_NOQUORUM:count=1||\
         # Cluster|cluster_enabled:0||\
         # Keyspace|db0:keys=4,expires=1,avg_ttl=0||\
+        # Transactions|transactions_in_flight:0|transactions_prepared:0|transactions_waiting:0|\
+        transactions_commands_waiting:0|transactions_begun:0|transactions_committed:0|transactions_not_executed:0|\
+        transactions_unknown:0|transactions_retries:0|transactions_rounds:0|transactions_reads:0|\
+        transactions_read_retries:0|transactions_prepares:0|transactions_waits:0|transactions_refused:0|\
+        transactions_recoveries:0|transactions_commands_waited:0||\
         # Sihai|sihai_version:0.1.0|cluster_id:00000000000000000000000000000abc|node_id:1|ready:0|\
         not_ready_0:node 3 can't be \"reached\"|nodes:3|nodes_linked:2|placement_epoch:3|shards:2|\
         shards_without_leader:0|shards_kept_here:2|copies_wanted:3|copies_held:3|copies_voting:3|acknowledged_on_disks:2|\

@@ -2,7 +2,7 @@
 
 use crate::spec::{Categories, Flags, Group, Spec};
 
-/// All of them, in Redis's order. The last has no command yet.
+/// All of them, in Redis's order.
 pub const NAMES: [&str; 21] = [
     "keyspace",
     "read",
@@ -70,6 +70,7 @@ impl Category {
             "dangerous" => category(Categories::DANGEROUS) || flag(Flags::ADMIN),
             "connection" => category(Categories::CONNECTION),
             "transaction" => of(Group::Transactions),
+            "scripting" => of(Group::Scripting),
             _ => false,
         }
     }

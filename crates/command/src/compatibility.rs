@@ -1,7 +1,6 @@
 //! What holds of each command of Redis 7.2, as `docs/compatibility.md` lists it: made from the table, with what differs
 //! told here.
 
-use crate::absent;
 use crate::spec::{Group, Place, Spec};
 use crate::table::COMMANDS;
 use std::fmt::Write as _;
@@ -37,11 +36,23 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "`SLEEP` holds up nobody else; `SET-ACTIVE-EXPIRE` and `STRINGMATCH-LEN` are taken, all else is refused.",
     ),
     (
+        "eval",
+        "No script holds up anybody else; it runs where its client is connected, takes effect at one moment, and its keys may lie anywhere, named or not. What differs for scripts stands above.",
+    ),
+    (
+        "evalsha",
+        "Scripts that were loaded are known to all nodes; those that were only run, to the node that ran them.",
+    ),
+    (
         "exec",
         "What the node itself answers (`CONFIG SET`, `ACL SETUSER`, `PUBLISH` …) is carried out right behind what the shard \
                 does, each by itself.",
     ),
     ("failover", "Refused: leaders change by themselves."),
+    (
+        "function",
+        "Libraries are the whole cluster's, and stay over restarts. A library is loaded for each call: its variables begin anew. `STATS` and `KILL` are about the node that is asked; what was killed has done nothing.",
+    ),
     (
         "info",
         "Sections and fields that have a meaning here; `# Cluster` and `# Replication` describe shards.",
@@ -77,6 +88,10 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "Nothing to do: what was acknowledged is on disk. `rdb_changes_since_last_save` is counted anew.",
     ),
     (
+        "script",
+        "`LOAD` and `FLUSH` are the whole cluster's, and what was loaded stays over restarts. `KILL` ends what runs on the node that is asked, also what has written already: nothing of it takes effect. `DEBUG YES` is refused.",
+    ),
+    (
         "shutdown",
         "Hands over what this node leads first. `SAVE`, `NOSAVE`, `NOW` and `FORCE` make no difference.",
     ),
@@ -103,7 +118,7 @@ const DIFFERENCES: &[(&str, &str)] = &[
 ];
 
 /// The groups in the order of the document.
-const GROUPS: [(Group, &str); 15] = [
+const GROUPS: [(Group, &str); 16] = [
     (Group::String, "Strings"),
     (Group::Bitmap, "Bitmaps"),
     (Group::List, "Lists"),
@@ -116,6 +131,7 @@ const GROUPS: [(Group, &str); 15] = [
     (Group::Generic, "Keys"),
     (Group::PubSub, "Publish and subscribe"),
     (Group::Transactions, "Transactions"),
+    (Group::Scripting, "Scripts and functions"),
     (Group::Connection, "Connections"),
     (Group::Server, "Server"),
     (Group::Cluster, "Cluster"),
@@ -131,6 +147,7 @@ fn answered(spec: &Spec) -> &'static str {
     match spec.place {
         Place::Keys => "the shard of its keys",
         Place::Cluster => "all shards",
+        Place::Script => "any node, for the shards of its keys",
         Place::Connection | Place::Node if spec.subcommands.is_empty() => "any node",
         Place::Connection | Place::Node => "",
     }
@@ -160,11 +177,6 @@ pub fn document() -> String {
         }
         text.push('\n');
     }
-    let missing: Vec<String> = absent::names()
-        .filter(|name| !name.contains('|'))
-        .map(|name| format!("`{}`", name.to_ascii_uppercase()))
-        .collect();
-    let _ = writeln!(text, "### Not there yet\n\nUnknown, and refused as such: {}.", missing.join(", "));
     text
 }
 

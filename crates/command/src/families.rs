@@ -43,6 +43,8 @@ pub(crate) mod picks;
 pub mod pubsub;
 /// Walks over the elements of a collection.
 pub(crate) mod scans;
+/// Scripts and functions.
+pub mod scripting;
 /// What concerns the node and the cluster.
 pub mod server;
 /// Distinct members.
@@ -95,6 +97,7 @@ pub(crate) const FAMILIES: &[&[Spec]] = &[
     hyperloglog::SPECS,
     operations::SPECS,
     acl::SPECS,
+    scripting::SPECS,
 ];
 
 /// How many commands each has.

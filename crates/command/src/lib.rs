@@ -9,8 +9,6 @@
 //! [`Context`]: no clock, no randomness of its own, no order that differs between two runs.
 #![forbid(unsafe_code)]
 
-/// Commands that Redis has and Sihai hasn't.
-pub mod absent;
 /// For how long commands wait, and how what they took is given back.
 pub mod blocking;
 /// The categories of commands that ACLs know.

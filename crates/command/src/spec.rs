@@ -22,6 +22,8 @@ pub enum Place {
     Cluster,
     /// By the gateway, from what it knows of the node and the cluster.
     Node,
+    /// By the gateway, which runs a script on values that it fetches from the shards of its keys.
+    Script,
 }
 
 /// The families that COMMAND DOCS and ACL know.
@@ -49,6 +51,8 @@ pub enum Group {
     PubSub,
     /// Commands that take effect together.
     Transactions,
+    /// Scripts and functions.
+    Scripting,
     /// Any key.
     Generic,
     /// The connection.
@@ -74,6 +78,7 @@ impl Group {
             Group::Geo => "geo",
             Group::PubSub => "pubsub",
             Group::Transactions => "transactions",
+            Group::Scripting => "scripting",
             Group::Generic => "generic",
             Group::Connection => "connection",
             Group::Server => "server",
@@ -144,6 +149,10 @@ bits! {
         FAST = 12 "fast",
         /// Before authentication, too.
         NO_AUTH = 13 "no_auth",
+        /// What it does may have to be told to copies, though it changes no data by itself.
+        MAY_REPLICATE = 14 "may_replicate",
+        /// May be called without keys, though it has a place for them.
+        NO_MANDATORY_KEYS = 19 "no_mandatory_keys",
         /// Not while data is loaded beside the old.
         NO_ASYNC_LOADING = 15 "no_async_loading",
         /// Not inside MULTI.

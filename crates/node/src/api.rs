@@ -1,6 +1,7 @@
 //! What a driver gives a node and what it is asked to do. Two drivers exist: `server` (sockets, disks, clocks) and
 //! `simulator` (a seeded world).
 
+use crate::scripts::Work;
 use base::{Duration, NodeId, UnixMillis};
 use bytes::Bytes;
 use storage::{DiskCompletion, DiskRequest};
@@ -72,6 +73,8 @@ pub enum Input {
     },
     /// The disk has done something.
     Disk(DiskCompletion),
+    /// What [`Effect::Work`] asked for is done.
+    Worked(Box<Work>),
     /// A reading of the wall clock, taken together with `now`. Given at the start, then at least once a second, and
     /// whenever the clock is seen to have jumped.
     WallClock(UnixMillis),
@@ -146,6 +149,9 @@ pub enum Effect {
         /// How many answers they have.
         replies: usize,
     },
+    /// Something that takes long (a script): to be carried out with a [`Bench`](crate::scripts::Bench), away from the thread that steps
+    /// this node, and given back by [`Input::Worked`].
+    Work(Box<Work>),
     /// Something a person should know; the driver logs it.
     Note(Level, String),
     /// Everything is handed over and durable: the process may end.
@@ -278,6 +284,8 @@ pub struct Config {
     pub slow_log_entries_max: usize,
     /// From how long on something is noted for LATENCY; zero: nothing is.
     pub latency_threshold: Duration,
+    /// From how long on the log tells of a script that runs; zero: never. It holds up nobody, so nobody else hears of it.
+    pub busy_after: Duration,
     /// Commands of one client that may wait for their replies before reading from it pauses.
     pub client_pending_max: usize,
     /// How many keys that clients keep are remembered (CLIENT TRACKING); of more, some must be thrown away. 0 is no limit.
@@ -390,6 +398,7 @@ impl Default for Config {
             slower_than: Some(Duration::from_millis(10)),
             slow_log_entries_max: 128,
             latency_threshold: Duration::ZERO,
+            busy_after: Duration::from_secs(5),
             client_pending_max: 16_384,
             tracking_keys_max: 1_000_000,
             clients_max: 10_000,

@@ -237,7 +237,7 @@ impl Node {
         if command.spans {
             let request = Request { spec, database, target: None, protocol, words: kept };
             let whose = Whose::Blocked { id, waited };
-            return self.start_run(Plan { whose, requests: vec![request], watched: Vec::new() });
+            return self.start_run(Plan { whose, requests: vec![request], watched: Vec::new(), user: None });
         }
         let Some(group) = command.groups.keys().next().copied() else { return };
         let words: Words<'_> = kept.iter().map(|word| &word[..]).collect();

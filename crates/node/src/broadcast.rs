@@ -235,8 +235,8 @@ impl Node {
     }
 
     /// Tells all nodes something that nobody waits for the effect of.
-    pub(crate) fn publish_everywhere(&mut self, channel: Bytes, message: Bytes) {
-        let question = Question::Publish { sharded: false, channel, message };
+    pub(crate) fn publish_everywhere(&mut self, sharded: bool, channel: Bytes, message: Bytes) {
+        let question = Question::Publish { sharded, channel, message };
         self.find(&question);
         let others: Vec<NodeId> =
             self.hub.peers.iter().filter(|(_, peer)| peer.up).map(|(node, _)| *node).collect();

@@ -350,10 +350,11 @@ impl Node {
 
     /// Whether a command's keys lie on several shards, so that it waits for whatever its connection has asked before.
     pub(crate) fn spans_shards(&self, spec: &Spec, words: &[&[u8]]) -> bool {
-        spec.place == Place::Keys
-            && words.len() > 2
-            && spec.may_name_several_keys()
-            && !matches!(self.route(spec, words), Route::One(_))
+        spec.place == Place::Script
+            || spec.place == Place::Keys
+                && words.len() > 2
+                && spec.may_name_several_keys()
+                && !matches!(self.route(spec, words), Route::One(_))
     }
 }
 

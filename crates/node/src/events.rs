@@ -18,7 +18,7 @@ impl Node {
             {
                 if told.0 & wanted.0 != 0 {
                     let (channel, message) = form.message(index, &event);
-                    self.publish_everywhere(channel, message);
+                    self.publish_everywhere(false, channel, message);
                 }
             }
         }

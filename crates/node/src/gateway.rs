@@ -19,12 +19,14 @@ use crate::scatter::Job;
 use crate::scratch::Request;
 use crate::split::Split;
 use crate::transactions::is_immediate;
+use crate::users::Access;
 use base::{DatabaseId, GroupId, Time};
 use bytes::Bytes;
 use command::{Place, Spec};
 use resp::Writer;
 use resp::request::{Limits, Progress, Reader};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// A write larger than this is refused: it would be one log entry, and one message to every copy.
 pub const WRITE_BYTES_MAX: usize = 32 << 20;
@@ -332,6 +334,7 @@ impl Node {
                 self.about_transactions(slot, spec, words)
             }
             Place::Keys => self.keyed(slot, spec, words),
+            Place::Script => self.scripted(slot, spec, words),
             Place::Cluster => self.scatter(slot, spec, words),
             Place::Connection | Place::Node => self.answer_here(slot, spec, words),
         }
@@ -404,6 +407,21 @@ impl Node {
         self.note_use_over_shards(slot, spec, words, keeps);
     }
 
+    /// A script or function: it runs here.
+    fn scripted(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {
+        let kept: Vec<Bytes> = words.iter().map(|word| Bytes::copy_from_slice(word)).collect();
+        match self.script_of(spec, &kept) {
+            Ok(_) => self.run_over_shards(slot, spec, words),
+            Err(error) => self.refuse(slot, error),
+        }
+    }
+
+    /// Who a connection is, if it may not do everything.
+    pub(crate) fn user_of(&mut self, slot: u32) -> Option<Arc<Access>> {
+        let client = self.hub.clients.get(slot)?;
+        (!client.trusted).then(|| Arc::clone(&client.user))
+    }
+
     /// A command that has to see keys of several shards at once.
     fn run_over_shards(&mut self, slot: u32, spec: &'static Spec, words: &[&[u8]]) {
         let Some(invocation) = self.invocation(slot, spec, words) else { return };
@@ -420,7 +438,8 @@ impl Node {
             client.held = true;
         }
         let requests = vec![Request::of(&invocation)];
-        self.start_run(Plan { whose: Whose::Client(ticket), requests, watched: Vec::new() });
+        let user = self.user_of(slot);
+        self.start_run(Plan { whose: Whose::Client(ticket), requests, watched: Vec::new(), user });
         self.note_use_over_shards(slot, spec, words, keeps);
     }
 

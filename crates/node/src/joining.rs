@@ -63,12 +63,14 @@ impl Node {
 
     /// A client's change of meta's state was decided.
     pub(crate) fn meta_decided(&mut self, ticket: Ticket, reply: Result<Bytes, Bytes>) {
+        let kept = self.scripts.replies.iter().position(|(waiting, _)| *waiting == ticket);
+        let kept = kept.map(|at| self.scripts.replies.swap_remove(at).1);
         let reply = match reply.map(outcome_of) {
             Ok(Ok((MetaOutcome::Refused(why), _))) => Bytes::from(format!("-ERR {why}\r\n")),
             Ok(Ok((outcome, as_of))) => {
                 let reply = match outcome {
                     MetaOutcome::Deleted(count) => Bytes::from(format!(":{count}\r\n")),
-                    _ => Bytes::from_static(b"+OK\r\n"),
+                    _ => kept.unwrap_or_else(|| Bytes::from_static(b"+OK\r\n")),
                 };
                 self.decided.push(Decided { as_of, since: self.hub.now, ticket, reply });
                 return;

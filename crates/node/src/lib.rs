@@ -87,6 +87,8 @@ pub mod runs;
 pub mod scatter;
 /// Values of several shards, brought together for commands to run on.
 pub mod scratch;
+/// Scripts and functions: which there are, and how they run.
+pub mod scripts;
 /// The leader's side of forwarding.
 pub mod serve;
 /// Commands that took long.

@@ -122,6 +122,7 @@ impl Node {
             loading: self.loading,
             counters: self.counters(),
             memory: self.hub.memory.limits,
+            programs: self.count_programs(),
             machine: self.machine_facts.clone(),
             log_bytes: self.disk.log_bytes,
             mirrors_degraded: self.disk.degraded.clone(),

@@ -21,6 +21,7 @@ use crate::pause::Pause;
 use crate::replica::Replica;
 use crate::runs::Runs;
 use crate::scatter::Job;
+use crate::scripts::Running;
 use crate::slowlog::SlowLog;
 use crate::start::Loading;
 use crate::subscriptions::Subscriptions;
@@ -77,6 +78,8 @@ pub struct Node {
     pub(crate) blocked: Blocked,
     /// What was refused to whom.
     pub(crate) access_log: AccessLog,
+    /// Scripts that are known, and that run now.
+    pub(crate) scripts: Running,
     pub(crate) next_job: u64,
     /// Files of all shards that are under way.
     pub(crate) exports: BTreeMap<u64, Export>,
@@ -220,6 +223,7 @@ impl Node {
             view: View::unknown(),
             jobs: BTreeMap::new(),
             runs: Runs::default(),
+            scripts: Running::default(),
             subscriptions: Subscriptions::default(),
             tracking: Tracking::default(),
             monitors: BTreeSet::new(),
@@ -491,6 +495,7 @@ impl Core for Node {
             Input::Peer { from, bytes } => self.peer_frame(from, bytes),
             Input::Join { ticket, request } => self.asked_to_join(ticket, request),
             Input::Disk(completion) => self.disk_done(completion),
+            Input::Worked(work) => self.worked(*work),
             Input::WallClock(wall) => self.set_clock(wall),
             Input::Migrated { job, outcome } => self.migrated(job, outcome),
             Input::Machine(facts) => self.machine_facts = facts,

@@ -11,6 +11,8 @@ pub struct Overview {
     pub cluster: u128,
     /// The node that speaks.
     pub me: NodeId,
+    /// Scripts and functions.
+    pub programs: Programs,
     /// The placement's version.
     pub epoch: u64,
     /// How many shards the slots are spread over.
@@ -234,4 +236,15 @@ impl Transactions {
     pub fn rounds(&self) -> u64 {
         self.begun + self.retries
     }
+}
+
+/// Which scripts and functions there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Programs {
+    /// Scripts that this node can run by their SHA-1.
+    pub scripts: usize,
+    /// Functions of all libraries.
+    pub functions: usize,
+    /// Libraries.
+    pub libraries: usize,
 }

@@ -19,12 +19,17 @@ use crate::node::Node;
 use crate::op::{Op, Wanted, What, encode_op};
 use crate::scratch::fetch::{self, Fetched, SCRATCH_BYTES_MAX};
 use crate::scratch::{Halt, Request, Scratch, Share, Where};
+use crate::scripts::Told;
 use crate::transactions::CHANGING;
+use crate::users::Access;
+use crate::users::log::Context;
 use crate::waitlist::KeyOf;
 use base::{DatabaseId, Duration, GroupId, Time, UnixMillis};
 use bytes::Bytes;
+use command::Place;
 use command::spec::KeyFlags;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// A question about more keys is split, so that no message becomes too large.
 const QUESTION_BYTES_MAX: usize = 1 << 20;
@@ -71,10 +76,16 @@ pub(crate) struct Plan {
     pub(crate) requests: Vec<Request>,
     /// Keys that must have these versions, or nothing runs.
     pub(crate) watched: Vec<(DatabaseId, Bytes, u64)>,
+    /// Who asks, if it may not do everything: what scripts may do.
+    pub(crate) user: Option<Arc<Access>>,
 }
 
 #[derive(Debug)]
 struct Run {
+    /// Decides what scripts leave to chance, in every try alike.
+    seed: u64,
+    /// What scripts have said, told once what they did has taken effect.
+    told: Told,
     plan: Plan,
     since: Time,
     tries: u32,
@@ -101,6 +112,8 @@ enum Stage {
     Waiting,
     /// Values are on their way.
     Fetching(Asked),
+    /// Its scripts are at the driver's.
+    Running,
     /// It has run. What it did is on its way, and the shards look whether the values were of one moment.
     Committing(Vec<Vec<u8>>),
 }
@@ -218,6 +231,14 @@ fn busy() -> Bytes {
     )
 }
 
+/// What is said where a script runs for as long as a request may take.
+fn too_long() -> Bytes {
+    Bytes::from_static(
+        b"-ERR the script was ended, and nothing that it did took effect: it ran for as long as a request may take \
+          (request-timeout)\r\n",
+    )
+}
+
 impl Node {
     /// Begins a run.
     pub(crate) fn start_run(&mut self, plan: Plan) {
@@ -225,12 +246,12 @@ impl Node {
             // Without a shard's copy or meta the node isn't ready.
             return self.end_run_for(plan.whose, Err(lanes::try_again()));
         };
-        let since = match plan.whose {
-            Whose::Client(ticket) | Whose::Exec(ticket) => ticket.since(),
-            Whose::Blocked { .. } => self.hub.now,
-        };
+        // Not since it arrived: it may have waited for thousands before it on its connection, each of which took a moment.
+        let since = self.hub.now;
         let wanted = wanted_by(&plan.requests, &plan.watched);
-        let changes = plan.requests.iter().any(|request| request.spec.is_write());
+        let changes = plan.requests.iter().any(|request| {
+            request.spec.is_write() || request.spec.place == Place::Script && !request.spec.is_readonly()
+        });
         let turns: Vec<KeyOf> = if changes {
             wanted.iter().filter(|(_, what)| **what != What::Version).map(|(key, _)| key.clone()).collect()
         } else {
@@ -241,6 +262,8 @@ impl Node {
         let id = self.runs.next;
         self.runs.queue(id, &turns);
         let run = Run {
+            seed: self.hub.rng.next_u64(),
+            told: Told::default(),
             plan,
             since,
             tries: 0,
@@ -328,7 +351,7 @@ impl Node {
             Err(error) => return self.end_run(id, Err(error)),
         };
         match &mut run.stage {
-            Stage::Waiting => {}
+            Stage::Waiting | Stage::Running => {}
             Stage::Fetching(asked) => {
                 let Some(place) = asked.answers.get_mut(part as usize) else { return };
                 *place = Some(reply);
@@ -382,6 +405,13 @@ impl Node {
     fn compute(&mut self, id: u64) {
         let Some(run) = self.runs.live.get_mut(&id) else { return };
         let Some(mut scratch) = run.scratch.take() else { return };
+        if run.plan.requests.iter().any(|request| request.spec.place == Place::Script) {
+            run.stage = Stage::Running;
+            let (round, seed, user) = (run.round, run.seed, run.plan.user.clone());
+            let (requests, latest) = (run.plan.requests.clone(), run.latest);
+            let time = self.hub.time_from(latest);
+            return self.work_on((id, round), scratch, &requests, (time, seed), user);
+        }
         let outcome = match scratch.begin(self.hub.time_from(run.latest)) {
             Ok(()) => {
                 let waited = matches!(run.plan.whose, Whose::Blocked { waited: true, .. });
@@ -391,6 +421,30 @@ impl Node {
             Err(_) => Err(Halt::Failed(unknown_answer())),
         };
         let round = run.round;
+        self.computed(id, round, scratch, outcome);
+    }
+
+    /// The driver has run the scripts of this round.
+    pub(crate) fn run_worked(
+        &mut self,
+        id: u64,
+        round: u32,
+        scratch: Option<Box<Scratch>>,
+        outcome: Result<Vec<Vec<u8>>, Halt>,
+        mut told: Told,
+    ) {
+        let Some(run) = self.runs.live.get_mut(&id).filter(|run| run.round == round) else { return };
+        let Some(scratch) = scratch else { return self.end_run(id, Err(lanes::try_again())) };
+        let denied = std::mem::take(&mut told.denied);
+        run.told = told;
+        if let Whose::Client(ticket) | Whose::Exec(ticket) = run.plan.whose
+            && outcome.is_ok()
+        {
+            for (spec, words, denied) in denied {
+                let words: Vec<&[u8]> = words.iter().map(|word| &word[..]).collect();
+                self.note_denied(ticket.slot(), spec, &words, denied, Context::Script);
+            }
+        }
         self.computed(id, round, scratch, outcome);
     }
 
@@ -517,16 +571,23 @@ impl Node {
 
     /// Ends runs that have waited for their turn for too long.
     pub(crate) fn tend_runs(&mut self) {
+        self.note_busy_scripts();
         let (now, limit) = (self.hub.now, self.hub.config.request_timeout);
-        let waiting = self.runs.live.iter().filter(|(_, run)| matches!(run.stage, Stage::Waiting));
+        let waiting =
+            self.runs.live.iter().filter(|(_, run)| matches!(run.stage, Stage::Waiting | Stage::Running));
         let over = waiting.filter(|(_, run)| now.since(run.since) >= limit);
-        for id in over.map(|(id, _)| *id).collect::<Vec<u64>>() {
-            self.end_run(id, Err(busy()));
+        let over = over.map(|(id, run)| (*id, matches!(run.stage, Stage::Running)));
+        for (id, runs) in over.collect::<Vec<(u64, bool)>>() {
+            self.scripts.abandon(id);
+            self.end_run(id, Err(if runs { too_long() } else { busy() }));
         }
     }
 
     fn end_run(&mut self, id: u64, outcome: Result<Vec<Vec<u8>>, Bytes>) {
-        let Some((run, next)) = self.runs.remove(id) else { return };
+        let Some((mut run, next)) = self.runs.remove(id) else { return };
+        if outcome.as_ref().is_ok_and(|replies| !replies.is_empty()) {
+            self.tell(std::mem::take(&mut run.told));
+        }
         if let (Whose::Client(ticket), [request]) = (run.plan.whose, &run.plan.requests[..])
             && self.is_slow(self.hub.now.since(run.since))
         {
@@ -593,6 +654,6 @@ fn is_passing(error: &[u8]) -> bool {
     error.starts_with(b"-TRYAGAIN ")
 }
 
-fn unknown_answer() -> Bytes {
+pub(crate) fn unknown_answer() -> Bytes {
     Bytes::from_static(b"-ERR a node of another release answered something unknown\r\n")
 }

@@ -326,7 +326,8 @@ impl Node {
             let watched = shards.values().flat_map(|part| &part.watched);
             let watched =
                 watched.map(|of| (of.database, Bytes::copy_from_slice(of.key), of.version)).collect();
-            return self.start_run(crate::runs::Plan { whose: Whose::Exec(ticket), requests, watched });
+            let user = self.user_of(slot);
+            return self.start_run(crate::runs::Plan { whose: Whose::Exec(ticket), requests, watched, user });
         }
         let only = only.and_then(|group| Some((group, shards.remove(&group)?)));
         let Some((group, transaction)) = only else {
@@ -372,6 +373,7 @@ impl Node {
         let way_of = |spec: &'static Spec, words: &Words<'a>, denied: &Option<Denied>| match spec.place {
             _ if denied.is_some() => Ok(Way::Nowhere),
             Place::Connection | Place::Node => Ok(Way::Nowhere),
+            Place::Script => Ok(Way::Here),
             Place::Cluster if alone => Ok(Way::One(self.view.shards[0])),
             Place::Cluster => check_words(spec, words)
                 .map(|()| self.way_over_all(spec, words))

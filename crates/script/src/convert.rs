@@ -127,33 +127,41 @@ impl Replying<'_> {
         protocol: Protocol,
         depth: usize,
     ) -> mlua::Result<()> {
+        // Walked over twice: not so many values can be held at once.
         if let Value::Table(map) = table.raw_get("map")? {
-            let pairs = map.pairs::<Value, Value>().collect::<mlua::Result<Vec<_>>>()?;
-            Writer::new(to, protocol).map(pairs.len());
-            for (key, value) in &pairs {
-                self.write_at(key, to, protocol, depth)?;
-                self.write_at(value, to, protocol, depth)?;
+            Writer::new(to, protocol).map(self.count(&map)?);
+            for pair in map.pairs::<Value, Value>() {
+                let (key, value) = pair?;
+                self.write_at(&key, to, protocol, depth)?;
+                self.write_at(&value, to, protocol, depth)?;
             }
         } else if let Value::Table(set) = table.raw_get("set")? {
-            let elements = set.pairs::<Value, Value>().collect::<mlua::Result<Vec<_>>>()?;
-            Writer::new(to, protocol).set(elements.len());
-            for (element, _) in &elements {
-                self.write_at(element, to, protocol, depth)?;
+            Writer::new(to, protocol).set(self.count(&set)?);
+            for pair in set.pairs::<Value, Value>() {
+                self.write_at(&pair?.0, to, protocol, depth)?;
             }
         } else {
-            let mut elements = Vec::new();
-            loop {
-                match table.raw_get(elements.len() + 1)? {
-                    Value::Nil => break,
-                    element => elements.push(element),
-                }
+            let mut count = 0;
+            while !table.raw_get::<Value>(count + 1)?.is_nil() {
+                self.meter.spend(1).map_err(stop)?;
+                count += 1;
             }
-            Writer::new(to, protocol).array(elements.len());
-            for element in &elements {
-                self.write_at(element, to, protocol, depth)?;
+            Writer::new(to, protocol).array(count);
+            for at in 1..=count {
+                self.write_at(&table.raw_get::<Value>(at)?, to, protocol, depth)?;
             }
         }
         Ok(())
+    }
+
+    fn count(&self, table: &Table) -> mlua::Result<usize> {
+        let mut count = 0;
+        for pair in table.pairs::<Value, Value>() {
+            pair?;
+            self.meter.spend(1).map_err(stop)?;
+            count += 1;
+        }
+        Ok(count)
     }
 }
 

@@ -143,7 +143,7 @@ impl Header {
             return refused(BAD_NAME);
         }
         let engine = &parts[0][2..];
-        if engine != b"lua" {
+        if !engine.eq_ignore_ascii_case(b"lua") {
             return refused(format!("Engine '{}' not found", lossy(engine)));
         }
         Ok(Self { name: lossy(&name), flags: None, code_at })

@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// The version of Redis that scripts are told they run on.
-pub(crate) const VERSION: (&str, u32) = ("7.2.6", 0x0007_0206);
+pub(crate) const VERSION: (&str, u32) = ("7.2.0", 0x0007_0200);
 
 /// Where the host of the run sits, and what the run has said about itself.
 #[derive(Debug)]

@@ -359,6 +359,28 @@ fn scripts_have_the_names_that_clients_compute() {
     assert!(engine.check(b"return (").is_err_and(|said| said.starts_with("ERR Error compiling script")));
 }
 
+#[test]
+fn many_values_are_no_more_than_there_is_room_for() {
+    for script in [
+        "local t = {} for i = 1, 20000 do t[i] = 'x' .. i end return #cmsgpack.pack(t)",
+        "local t = {} for i = 1, 20000 do t['x' .. i] = 'y' .. i end return #cmsgpack.pack(t)",
+        "local t = {} for i = 1, 20000 do t[i] = 'x' .. i end return #cjson.encode(t)",
+        "local t = {} for i = 1, 7000 do t[i] = 'x' .. i end return #redis.pcall('nosuch', unpack(t)).err",
+        "local t = {} for i = 1, 7000 do t[i] = 'x' .. i end return #{cmsgpack.unpack(cmsgpack.pack(unpack(t)))}",
+    ] {
+        let limits = Limits::default();
+        let (outcome, _) =
+            Engine::new().eval(script.as_bytes(), &Call { limits, ..call() }, Strings::default());
+        let Outcome::Replied(reply) = outcome else { panic!("{script}: {outcome:?}") };
+        assert!(reply.starts_with(b":"), "{script}: {}", reply.escape_ascii());
+    }
+    let script = b"local t = {} for i = 1, 20000 do t[i] = 'x' .. i end return t";
+    let (outcome, _) =
+        Engine::new().eval(script, &Call { limits: Limits::default(), ..call() }, Strings::default());
+    let Outcome::Replied(reply) = outcome else { panic!("{outcome:?}") };
+    assert!(reply.starts_with(b"*20000\r\n$2\r\nx1\r\n"));
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_is_answered(text: Vec<u8>) {

@@ -20,6 +20,7 @@ use base::{Core, Outbox, Time};
 use bytes::BytesMut;
 use node::api::{ClientId, Effect, Input, Level, Migrated};
 use node::overview::Overview;
+use node::scripts::Work;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -73,6 +74,7 @@ pub struct Engine<C> {
     links: Rc<Links>,
     tickets: Rc<Tickets>,
     disk: Box<dyn Fn(DiskRequest)>,
+    workers: Box<dyn Fn(Box<Work>)>,
     wall: WallJumps,
     flusher: Cell<Option<Waker>>,
     flush_wanted: Cell<bool>,
@@ -84,11 +86,12 @@ pub struct Engine<C> {
 }
 
 impl<C: NodeCore> Engine<C> {
-    /// Puts a node on this thread. `disk` takes the node's requests without waiting. The receiver hears how it ends.
+    /// Puts a node on this thread. `disk` and `workers` take the node's requests without waiting. The receiver hears how it ends.
     pub fn new(
         core: C,
         links: Rc<Links>,
         disk: Box<dyn Fn(DiskRequest)>,
+        workers: Box<dyn Fn(Box<Work>)>,
         counts: ClientCounts,
     ) -> (Rc<Self>, oneshot::Receiver<Ending>) {
         let (ending, ended) = oneshot::channel();
@@ -104,6 +107,7 @@ impl<C: NodeCore> Engine<C> {
             links,
             tickets: Rc::default(),
             disk,
+            workers,
             wall: WallJumps::default(),
             flusher: Cell::new(None),
             flush_wanted: Cell::new(false),
@@ -257,6 +261,7 @@ impl<C: NodeCore> Engine<C> {
                     engine.step(clock::now(), Input::Migrated { job, outcome });
                 });
             }
+            Effect::Work(work) => (self.workers)(work),
             Effect::Note(level, text) => match level {
                 Level::Info => tracing::info!("{text}"),
                 Level::Warn => tracing::warn!("{text}"),

@@ -59,6 +59,8 @@ pub mod shown;
 pub mod status;
 /// Who comes to the peer port.
 pub mod visitors;
+/// The threads that carry out what takes long: scripts.
+pub mod workers;
 
 /// An empty directory of its own for a test.
 #[cfg(test)]

@@ -13,10 +13,12 @@ use crate::logging;
 use crate::machine;
 use crate::peers::Links;
 use crate::ports;
+use crate::workers::Workers;
 use base::{Duration, Time};
 use node::Node;
 use node::api::{Addresses, Input, PeerAddress};
 use node::overview::Overview;
+use node::scripts::Work;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
@@ -89,16 +91,24 @@ async fn live(mut settings: Settings, clients_max: usize, started: Time) -> Resu
         }),
     )
     .map_err(|error| format!("the disk's thread can't be started: {error}"))?;
+    let (worked, works) = mpsc::unbounded_channel();
+    let workers = Workers::spawn(move |work| {
+        // As above.
+        let _ = worked.send(work);
+    })
+    .map_err(|error| format!("the threads for scripts can't be started: {error}"))?;
     let links = Rc::new(Links::new(identity, settings.secret.clone()));
     let node = Node::new(settings.node.clone(), recovery, peers, clock::now(), clock::wall());
     let (engine, ended) = Engine::new(
         node,
         links,
         Box::new(move |request| handle.submit(request)),
+        Box::new(move |work| workers.submit(work)),
         client::ClientCounts::new(clients_max),
     );
     engine.step(clock::now(), Input::WallClock(clock::wall()));
     spawn_local(complete(engine.clone(), completions));
+    spawn_local(give_back(engine.clone(), works));
     spawn_local(tick(engine.clone(), settings.dirs[0].clone()));
     spawn_local(report(engine.clone(), desk.open()));
     spawn_local(engine.door().accept(ports.peer));
@@ -288,6 +298,13 @@ async fn complete(
         while let Ok(next) = completions.try_recv() {
             engine.step(now, Input::Disk(next));
         }
+    }
+}
+
+/// Gives the node what the workers have carried out.
+async fn give_back(engine: Rc<Engine<Node>>, mut works: mpsc::UnboundedReceiver<Box<Work>>) {
+    while let Some(work) = works.recv().await {
+        engine.step(clock::now(), Input::Worked(work));
     }
 }
 

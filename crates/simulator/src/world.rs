@@ -151,6 +151,8 @@ pub struct World<P: Program> {
     now: u64,
     queue: Queue,
     hosts: Vec<Host<P>>,
+    /// Where scripts run: at once, and so that nothing of one stays for the next.
+    bench: node::scripts::Bench,
     /// On which host each member lives, or lived last.
     homes: BTreeMap<NodeId, usize>,
     links: Links,
@@ -185,6 +187,7 @@ impl<P: Program> World<P> {
             now: 0,
             queue: Queue::default(),
             hosts: (0..settings.hosts).map(|host| Host::new(host, &settings, &mut hosts_rng)).collect(),
+            bench: node::scripts::Bench::default(),
             homes: BTreeMap::new(),
             links,
             connections: Connections::new(workload.clients()),

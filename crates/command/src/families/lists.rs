@@ -18,7 +18,7 @@ const fn push(id: u16, name: &'static str) -> Spec {
 }
 
 const fn blocking(id: u16, name: &'static str, arity: i32) -> Spec {
-    list(id, name, arity).flags(&[F::WRITE, F::BLOCKING])
+    list(id, name, arity).flags(&[F::WRITE, F::NOSCRIPT, F::BLOCKING])
 }
 
 /// From one list to the other.
@@ -166,8 +166,8 @@ pub(crate) const SPECS: &[Spec] = &[
             block_seconds(c.args[3])?;
             move_or(c, End::Right, End::Left, Some(Nothing::Null))
         }),
-    blocking(544, "blmpop", -5)
-        .flags(&[F::MOVABLEKEYS])
+    list(544, "blmpop", -5)
+        .flags(&[F::WRITE, F::BLOCKING, F::MOVABLEKEYS])
         .keys_at(&[counted(2)])
         .docs(
             "7.0.0",

@@ -43,13 +43,13 @@ pub(crate) const SPECS: &[Spec] = &[
         "O(N) for N channels",
         "Listens to sharded channels no more.",
     ),
-    pubsub(790, "publish", 3).flags(&[F::PUBSUB, F::LOADING, F::STALE, F::FAST]).docs(
+    pubsub(790, "publish", 3).flags(&[F::PUBSUB, F::LOADING, F::STALE, F::FAST, F::MAY_REPLICATE]).docs(
         "2.0.0",
         "O(N) for N listeners",
         "Says something on a channel, to listeners at all nodes.",
     ),
     pubsub(791, "spublish", 3)
-        .flags(&[F::PUBSUB, F::LOADING, F::STALE, F::FAST])
+        .flags(&[F::PUBSUB, F::LOADING, F::STALE, F::FAST, F::MAY_REPLICATE])
         .keys_at(SHARD_CHANNEL)
         .docs(
             "7.0.0",

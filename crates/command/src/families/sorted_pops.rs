@@ -14,7 +14,7 @@ use resp::Protocol;
 const ALL_BUT_THE_LAST: &[KeySpec] = &[spec::at(1, -2, 1, &[K::RW, K::ACCESS, K::DELETE])];
 
 const fn blocking(id: u16, name: &'static str) -> Spec {
-    sorted_set(id, name, -3).flags(&[F::WRITE, F::BLOCKING, F::FAST]).keys_at(ALL_BUT_THE_LAST)
+    sorted_set(id, name, -3).flags(&[F::WRITE, F::NOSCRIPT, F::BLOCKING, F::FAST]).keys_at(ALL_BUT_THE_LAST)
 }
 
 /// As many keys as the word `index` says, behind it.

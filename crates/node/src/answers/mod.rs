@@ -19,6 +19,8 @@ mod operations;
 mod pubsub;
 /// REPLCONF: what SYNC shall send.
 mod replication;
+/// SCRIPT and FUNCTION.
+mod scripting;
 /// The node: INFO, CONFIG, TIME, MEMORY and the like.
 mod server;
 /// SIHAI: what Redis has no words for.
@@ -32,6 +34,7 @@ pub(crate) use debug::Sleeper;
 
 pub(crate) use clients::describe_client;
 
+use crate::clients::Ticket;
 use crate::hub::Waiter;
 use crate::meta::MetaCommand;
 use crate::node::Node;
@@ -56,6 +59,16 @@ impl Node {
                 | "config|set"
                 | "acl|setuser"
                 | "acl|deluser"
+                | "script|load"
+                | "script|exists"
+                | "script|flush"
+                | "function|load"
+                | "function|delete"
+                | "function|flush"
+                | "function|restore"
+                | "function|list"
+                | "function|dump"
+                | "function|stats"
                 | "sihai|remove"
                 | "wait"
                 | "sync"
@@ -91,6 +104,8 @@ impl Node {
                 self.begin_monitoring(slot);
                 Ok(())
             }
+            "script" => self.about_scripts(slot, spec, words),
+            "function" => self.about_functions(slot, spec, words),
             "slowlog" => self.about_slow_log(slot, spec, words),
             "latency" => self.about_latency(slot, spec, words),
             "debug" => self.debug(slot, words),
@@ -146,6 +161,14 @@ impl Node {
             spec,
             words.iter().map(|word| Bytes::copy_from_slice(word)).collect(),
         ));
+        self.write(GroupId::META, Waiter::Meta(ticket), &Op::Meta(&command.to_bytes()));
+    }
+
+    /// The same for a client that waits already, and hears this if it is made.
+    pub(crate) fn change_meta_for(&mut self, ticket: Ticket, command: &MetaCommand, reply: Option<Bytes>) {
+        if let Some(reply) = reply {
+            self.scripts.replies.push((ticket, reply));
+        }
         self.write(GroupId::META, Waiter::Meta(ticket), &Op::Meta(&command.to_bytes()));
     }
 }

@@ -2,6 +2,7 @@
 //! without a trace. Nothing here may depend on anything but the state and the command: every replica does the same.
 
 use super::placement::{self, VOTERS};
+use super::programs::Manner;
 use super::{DatabaseState, Member, MemberState, Meta, MetaCommand, MetaOutcome, Setting, setting};
 use crate::api::{Addresses, JoinRequest};
 use crate::users::{self, PasswordDigest, Rule, User};
@@ -37,6 +38,14 @@ impl Meta {
             MetaCommand::SwapDatabases { a, b } => self.swap_databases(a, b),
             MetaCommand::SetUser { name, rules } => self.set_user(name, &rules),
             MetaCommand::DeleteUsers { names } => self.delete_users(&names),
+            MetaCommand::PutLibraries { libraries, manner } => self.programs.put(libraries, manner).map(done),
+            MetaCommand::DeleteLibrary { name } => self.programs.delete(&name).map(done),
+            MetaCommand::FlushLibraries => self.programs.put(Vec::new(), Manner::Flush).map(done),
+            MetaCommand::LoadScript { text } => self.programs.load(text).map(done),
+            MetaCommand::FlushScripts => {
+                self.programs.flush_scripts();
+                Ok(MetaOutcome::Done)
+            }
         };
         outcome.unwrap_or_else(MetaOutcome::Refused)
     }
@@ -260,6 +269,10 @@ impl Meta {
         self.placement = placement::place(&members, &shards, &self.placement, &mut self.next_generation);
         self.epoch += 1;
     }
+}
+
+fn done((): ()) -> MetaOutcome {
+    MetaOutcome::Done
 }
 
 fn bounded(addresses: &Addresses) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! The state of meta written down: the content of its snapshots. Integers are little-endian, texts and lists have
 //! their length before them. What is read back must hold every invariant; else it is refused as corrupt.
 
-use super::{DatabaseRecord, DatabaseState, Member, MemberState, Meta, Mode, Placement};
+use super::{DatabaseRecord, DatabaseState, Member, MemberState, Meta, Mode, Placement, Programs};
 use super::{founding_users, setting};
 use crate::api::Addresses;
 use crate::users::{PasswordDigest, User};
@@ -11,7 +11,9 @@ use routing::SlotMap;
 use std::collections::BTreeMap;
 
 /// The version that is written.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
+/// The version that had no libraries and no scripts. It is still read.
+const WITHOUT_PROGRAMS: u8 = 2;
 /// The version that had no users but the default one, whose password was a setting. It is still read.
 const WITHOUT_USERS: u8 = 1;
 
@@ -49,13 +51,14 @@ impl Encode for Meta {
             user.encode(to);
         });
         to.u64(self.users_epoch);
+        self.programs.encode(to);
     }
 }
 
 impl Decode for Meta {
     fn decode(from: &mut Decoder) -> Result<Self, DecodeError> {
         let format = from.u8()?;
-        if ![WITHOUT_USERS, FORMAT].contains(&format) {
+        if ![WITHOUT_USERS, WITHOUT_PROGRAMS, FORMAT].contains(&format) {
             return Err(DecodeError::Invalid("the version of meta's state"));
         }
         let mut meta = Self {
@@ -78,12 +81,16 @@ impl Decode for Meta {
             version: from.u32()?,
             users: founding_users(),
             users_epoch: 0,
+            programs: Programs::default(),
         };
-        if format == FORMAT {
+        if format > WITHOUT_USERS {
             meta.users = map_from(from, |from| Ok((from.bytes()?, User::decode(from)?)))?;
             meta.users_epoch = from.u64()?;
         } else if let Some(password) = meta.settings.remove(setting::REQUIREPASS) {
             meta.set_password(PasswordDigest::parse(&password));
+        }
+        if format > WITHOUT_PROGRAMS {
+            meta.programs = Programs::decode(from)?;
         }
         meta.verify().map_err(DecodeError::Invalid)?;
         Ok(meta)

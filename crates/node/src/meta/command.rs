@@ -2,6 +2,7 @@
 //! byte says in which version, and a variant's number is never used for another.
 
 use super::codec::{u128_from, u128_to};
+use super::programs::{LibraryRecord, Manner};
 use crate::api::{Addresses, JoinRequest};
 use crate::users::Rule;
 use base::codec::{Decode, DecodeError, Decoder, Encode, Encoder};
@@ -77,6 +78,27 @@ pub enum MetaCommand {
         /// Their names.
         names: Vec<Bytes>,
     },
+    /// Takes in libraries of functions: all of them, or none.
+    PutLibraries {
+        /// Which.
+        libraries: Vec<LibraryRecord>,
+        /// What becomes of those that are there.
+        manner: Manner,
+    },
+    /// Deletes a library.
+    DeleteLibrary {
+        /// Its name.
+        name: String,
+    },
+    /// Deletes all libraries.
+    FlushLibraries,
+    /// Keeps a script, so that all nodes know it by its SHA-1.
+    LoadScript {
+        /// Its text.
+        text: Bytes,
+    },
+    /// Forgets all scripts.
+    FlushScripts,
 }
 
 /// A setting and what it is to be; `None` is its default.
@@ -174,6 +196,21 @@ impl Encode for MetaCommand {
                 to.u8(10);
                 to.list(settings.iter());
             }
+            MetaCommand::PutLibraries { libraries, manner } => {
+                to.u8(11);
+                to.list(libraries.iter());
+                manner.encode(to);
+            }
+            MetaCommand::DeleteLibrary { name } => {
+                to.u8(12);
+                to.str(name);
+            }
+            MetaCommand::FlushLibraries => to.u8(13),
+            MetaCommand::LoadScript { text } => {
+                to.u8(14);
+                to.bytes(text);
+            }
+            MetaCommand::FlushScripts => to.u8(15),
         }
     }
 }
@@ -194,6 +231,11 @@ impl Decode for MetaCommand {
             8 => MetaCommand::SetUser { name: from.bytes()?, rules: from.list()? },
             9 => MetaCommand::DeleteUsers { names: from.list()? },
             10 => MetaCommand::SetAll { settings: from.list()? },
+            11 => MetaCommand::PutLibraries { libraries: from.list()?, manner: Manner::decode(from)? },
+            12 => MetaCommand::DeleteLibrary { name: from.string()? },
+            13 => MetaCommand::FlushLibraries,
+            14 => MetaCommand::LoadScript { text: Bytes::copy_from_slice(&from.bytes()?) },
+            15 => MetaCommand::FlushScripts,
             _ => return Err(DecodeError::Invalid("a command for meta")),
         })
     }

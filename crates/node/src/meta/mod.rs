@@ -14,9 +14,12 @@ mod codec;
 pub mod command;
 /// Which nodes keep copies of which groups: a pure function.
 pub mod placement;
+/// Libraries of functions and scripts that were loaded.
+pub mod programs;
 
 pub use command::{MetaCommand, MetaOutcome, Setting};
 pub use placement::Placement;
+pub use programs::Programs;
 
 use crate::api::{Addresses, Config};
 use crate::users::{self, PasswordDigest, User};
@@ -69,6 +72,7 @@ pub struct Meta {
     version: u32,
     users: BTreeMap<Bytes, User>,
     users_epoch: u64,
+    programs: Programs,
 }
 
 /// Somebody who is or was a member.
@@ -178,6 +182,7 @@ impl Meta {
             version: CLUSTER_VERSION,
             users: founding_users(),
             users_epoch: 0,
+            programs: Programs::default(),
         };
         meta.place();
         meta
@@ -293,6 +298,11 @@ impl Meta {
     /// Counts the changes of users.
     pub fn users_epoch(&self) -> u64 {
         self.users_epoch
+    }
+
+    /// Libraries of functions, and scripts that were loaded.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
     }
 
     /// The password that clients must give who don't name a user, if there is one; the first of several.

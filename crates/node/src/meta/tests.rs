@@ -1,5 +1,6 @@
 //! What the meta group promises, command by command.
 
+use super::programs::{self, LibraryRecord, Manner, Programs};
 use super::{
     DATABASES, MemberState, Meta, MetaCommand, MetaOutcome, Mode, Setting, placement::VOTERS, setting,
 };
@@ -8,6 +9,7 @@ use crate::users::{self, PasswordDigest, User, rules};
 use base::codec::{Decode, DecodeError, Encode};
 use base::{DatabaseId, DatabaseIndex, Duration, GroupId, NodeId, ReplicaId, Rng};
 use bytes::Bytes;
+use script::{Flags, Function, Sha};
 
 fn addresses(host: u32) -> Addresses {
     Addresses {
@@ -370,7 +372,7 @@ fn bytes_that_no_series_of_commands_can_have_written_are_refused() {
         assert!(Meta::from_bytes(bytes.slice(..end)).is_err());
     }
     let mut newer = bytes.to_vec();
-    newer[0] = 3;
+    newer[0] = 4;
     let error = Meta::from_bytes(Bytes::from(newer)).unwrap_err();
     assert_eq!(error, DecodeError::Invalid("the version of meta's state"));
     let mut rng = Rng::new(1);
@@ -425,6 +427,14 @@ fn the_bytes_of_commands_and_outcomes_are_pinned() {
             "010a020000000100000 06b010100000076010000006c0000000000".replace(' ', ""),
         ),
         (delete_users(&["a", "b"]), "0109020000000100000061 0100000062".replace(' ', "")),
+        (
+            MetaCommand::PutLibraries { libraries: vec![library("l", &["f"])], manner: Manner::Replace },
+            "010b01000000 010000006c 0100000063 01000000 0100000066 00 00000000 01 02".replace(' ', ""),
+        ),
+        (MetaCommand::DeleteLibrary { name: "l".to_string() }, "010c010000006c".to_string()),
+        (MetaCommand::FlushLibraries, "010d".to_string()),
+        (MetaCommand::LoadScript { text: Bytes::from_static(b"s") }, "010e0100000073".to_string()),
+        (MetaCommand::FlushScripts, "010f".to_string()),
     ];
     for (command, expected) in commands {
         assert_eq!(hex(command.to_bytes()), expected, "{command:?}");
@@ -469,8 +479,75 @@ fn the_bytes_of_the_state_are_pinned() {
     join(&mut meta, 2, 21);
     apply(&mut meta, MetaCommand::Set { key: "k".to_string(), value: "v".to_string() });
     apply(&mut meta, set_user("a", "on >abc %R~x &y +@read -get (+set ~z)"));
-    let hex: String = meta.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    let golden: String = include_str!("golden/state-2.hex").split_whitespace().collect();
-    assert_eq!(hex, golden, "the state is written otherwise than version 2 says");
-    assert_eq!(meta.digest(), 15_264_471_316_926_603_600);
+    // Version 2 ended here.
+    let before = bytes_of(include_str!("golden/state-2.hex"));
+    assert_eq!(Meta::from_bytes(before.into()).as_ref(), Ok(&meta), "version 2 is still read");
+    let library = library("l", &["f", "g"]);
+    apply(&mut meta, MetaCommand::PutLibraries { libraries: vec![library], manner: Manner::Add });
+    apply(&mut meta, MetaCommand::LoadScript { text: Bytes::from_static(b"forgotten") });
+    apply(&mut meta, MetaCommand::FlushScripts);
+    apply(&mut meta, MetaCommand::LoadScript { text: Bytes::from_static(b"return 1") });
+    let written: String = meta.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let golden: String = include_str!("golden/state-3.hex").split_whitespace().collect();
+    assert_eq!(written, golden, "the state is written otherwise than version 3 says");
+    assert_eq!(Meta::from_bytes(meta.to_bytes()).as_ref(), Ok(&meta));
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let hex: String = hex.split_whitespace().collect();
+    let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { panic!("pairs of digits") };
+    let byte =
+        |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).expect("digits"), 16).expect("digits");
+    pairs.iter().map(byte).collect()
+}
+
+fn library(name: &str, functions: &[&str]) -> LibraryRecord {
+    let function =
+        |name: &&str| Function { name: name.to_string(), description: None, flags: Flags::NO_WRITES };
+    let functions = functions.iter().map(function).collect();
+    LibraryRecord { name: name.to_string(), code: Bytes::from_static(b"c"), functions }
+}
+
+#[test]
+fn libraries_come_and_go_whole() {
+    let mut meta = founded(1);
+    let put = |libraries: &[LibraryRecord], manner| MetaCommand::PutLibraries {
+        libraries: libraries.to_vec(),
+        manner,
+    };
+    apply(&mut meta, put(&[library("a", &["f"])], Manner::Add));
+    assert_eq!(refused(&mut meta, put(&[library("a", &["g"])], Manner::Add)), "Library a already exists");
+    assert_eq!(refused(&mut meta, put(&[library("b", &["f"])], Manner::Add)), "Function f already exists");
+    assert_eq!(refused(&mut meta, put(&[library("b", &[])], Manner::Add)), "No functions registered");
+    // All of them, or none.
+    refused(&mut meta, put(&[library("b", &["g"]), library("c", &["g"])], Manner::Add));
+    apply(&mut meta, put(&[library("a", &["g", "h"])], Manner::Replace));
+    assert!(meta.programs().function("f").is_none());
+    assert_eq!(meta.programs().function("h").map(|(_, function)| &function.name[..]), Some("h"));
+    assert_eq!(meta.programs().function_count(), 2);
+    assert_eq!(refused(&mut meta, MetaCommand::DeleteLibrary { name: "b".to_string() }), "Library not found");
+    apply(&mut meta, put(&[library("b", &["f"])], Manner::Flush));
+    assert_eq!(meta.programs().libraries().map(|library| &library.name[..]).collect::<Vec<_>>(), ["b"]);
+    apply(&mut meta, MetaCommand::DeleteLibrary { name: "b".to_string() });
+    assert_eq!(meta.programs(), &Programs::default());
+    apply(&mut meta, put(&[library("b", &["f"])], Manner::Add));
+    apply(&mut meta, MetaCommand::FlushLibraries);
+    assert_eq!(meta.programs().function_count(), 0);
+}
+
+#[test]
+fn of_too_many_loaded_scripts_the_oldest_are_forgotten() {
+    let mut meta = founded(1);
+    let text = |number: usize| Bytes::from(format!("return {number}"));
+    for number in 0..=programs::LOADED_MAX {
+        meta.apply(MetaCommand::LoadScript { text: text(number) });
+    }
+    meta.check();
+    assert_eq!(meta.programs().loaded().0, programs::LOADED_MAX);
+    assert_eq!(meta.programs().script(Sha::of(&text(0))), None);
+    assert_eq!(meta.programs().script(Sha::of(&text(1))), Some(&text(1)));
+    let large = Bytes::from(vec![b' '; programs::LOADED_BYTES_MAX + 1]);
+    assert!(refused(&mut meta, MetaCommand::LoadScript { text: large }).contains("loaded-scripts-bytes-max"));
+    apply(&mut meta, MetaCommand::FlushScripts);
+    assert_eq!((meta.programs().loaded(), meta.programs().flushes()), ((0, 0), 1));
 }

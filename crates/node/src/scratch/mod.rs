@@ -299,6 +299,11 @@ impl Scratch {
         Err(Halt::Needs(Needs(names.collect())))
     }
 
+    /// What has run may take memory also where there is none left.
+    pub fn forgive_growth(&mut self) {
+        self.grows = false;
+    }
+
     /// The words with which a blocking command waits that has just found nothing; see [`command::Spec::blocking_words`].
     pub fn blocking_words(&mut self, invocation: &Invocation<'_>) -> Option<Vec<Vec<u8>>> {
         let view = self.keyspace.database(invocation.database, self.now);

@@ -66,6 +66,20 @@ impl Denied {
 }
 
 impl Denied {
+    /// What a script is told.
+    pub fn text_in_script(self, spec: &Spec, user: &[u8]) -> String {
+        match self {
+            Denied::Command => format!(
+                "ERR ACL failure in script: User {} has no permissions to run the '{}' command",
+                String::from_utf8_lossy(user),
+                spec.name
+            ),
+            Denied::Key(_) => "ERR ACL failure in script: No permissions to access a key".into(),
+            Denied::Channel(_) => "ERR ACL failure in script: No permissions to access a channel".into(),
+            Denied::Option(_) => self.text(spec),
+        }
+    }
+
     /// Why, with the name of the key or channel, as ACL DRYRUN tells it.
     pub fn tells(self, spec: &Spec, words: &[&[u8]]) -> String {
         let (word, what) = match self {

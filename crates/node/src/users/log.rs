@@ -28,6 +28,8 @@ pub enum Context {
     Toplevel,
     /// Between MULTI and EXEC, or by EXEC.
     Multi,
+    /// By a script.
+    Script,
 }
 
 impl Reason {
@@ -48,6 +50,7 @@ impl Context {
         match self {
             Context::Toplevel => "toplevel",
             Context::Multi => "multi",
+            Context::Script => "lua",
         }
     }
 }

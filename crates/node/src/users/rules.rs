@@ -2,7 +2,6 @@
 
 use super::{CommandRule, PasswordDigest, Selector, User};
 use bytes::Bytes;
-use command::absent;
 use command::categories::Category;
 use command::table::lookup_full;
 use std::fmt;
@@ -214,7 +213,6 @@ fn check_command(what: &[u8], allow: bool) -> Result<(), Fault> {
     fn known(name: &[u8]) -> Result<bool, Fault> {
         match lookup_full(name) {
             Some(spec) => Ok(!spec.subcommands.is_empty()),
-            None if absent::is_absent(name) => Ok(absent::is_container(name)),
             None => Err(Fault::Unknown),
         }
     }

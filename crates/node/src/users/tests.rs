@@ -263,7 +263,7 @@ fn without_bounds_is_only_who_may_do_whatever_there_will_be() {
         ("~* &* +@all", true),
         ("~* &* +@all -get +get", true),
         ("(~* &* +@all)", true),
-        ("~* &* +@all -@scripting", true),
+        ("~* &* +@all -@scripting", false),
         ("~* &* +@all -get", false),
         ("~* +@all", false),
         ("&* +@all ~a*", false),

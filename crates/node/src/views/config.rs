@@ -52,6 +52,8 @@ pub enum ConfigChange {
     SlowLogEntriesMax(usize),
     /// `latency-monitor-threshold`, of this node.
     LatencyThreshold(Duration),
+    /// `busy-reply-threshold`, of this node.
+    BusyAfter(Duration),
     /// `request-timeout`, of this node.
     RequestTimeout(Duration),
     /// `pipeline-order`, of this node.
@@ -104,6 +106,7 @@ impl ConfigChange {
                 }
             }
             Self::TrackingKeysMax(count) => config.tracking_keys_max = count,
+            Self::BusyAfter(threshold) => config.busy_after = threshold,
             Self::RequestTimeout(timeout) => config.request_timeout = timeout,
             Self::PipelineOrderStrict(strict) => config.pipeline_order_strict = strict,
             Self::ProtectedMode(on) => config.protected_mode = on,
@@ -136,8 +139,16 @@ const fn settable(name: &'static str, value: Show, set: Read) -> Parameter {
     Parameter { name, value, set: Some(set) }
 }
 
+fn show_busy_after(config: &Config, _: &Meta) -> String {
+    config.busy_after.as_millis().to_string()
+}
+
+fn read_busy_after(value: &str) -> Result<ConfigChange, String> {
+    integer(value, 0, i32::MAX as u64).map(|millis| ConfigChange::BusyAfter(Duration::from_millis(millis)))
+}
+
 /// Durations are in milliseconds, sizes in bytes.
-const PARAMETERS: [Parameter; 41] = [
+const PARAMETERS: [Parameter; 43] = [
     fixed("acl-pubsub-default", |_, _| "resetchannels".to_string()),
     settable(
         "acllog-max-len",
@@ -151,6 +162,7 @@ const PARAMETERS: [Parameter; 41] = [
         |config, _| output_limits(config),
         |value| parse_output_limits(value).map(ConfigChange::OutputLimits),
     ),
+    settable("busy-reply-threshold", show_busy_after, read_busy_after),
     fixed(setting::CLOCK_DRIFT, |_, meta| meta.timing().clock_drift_permille.to_string()),
     fixed("bind", |config, _| split_address(&config.addresses.client).0.to_string()),
     fixed("clock-skew-max", |config, _| config.clock_skew_max.as_millis().to_string()),
@@ -175,6 +187,7 @@ const PARAMETERS: [Parameter; 41] = [
     fixed(setting::LEASE_READS, |_, meta| yes_no(meta.timing().lease_reads)),
     fixed("log-bytes-max", |config, _| config.log_bytes_max.to_string()),
     fixed("log-segments-max", |config, _| config.log_segments_max.to_string()),
+    settable("lua-time-limit", show_busy_after, read_busy_after),
     settable(
         "maxclients",
         |config, _| config.clients_max.to_string(),

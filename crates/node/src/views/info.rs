@@ -121,6 +121,10 @@ fn memory(fields: &mut Fields, overview: &Overview, _: &Config) {
     fields.size("total_system_memory", overview.machine.memory_total_bytes);
     fields.size("maxmemory", overview.memory.bytes);
     fields.field("maxmemory_policy", overview.memory.policy.name);
+    let programs = &overview.programs;
+    fields.field("number_of_cached_scripts", programs.scripts);
+    fields.field("number_of_functions", programs.functions);
+    fields.field("number_of_libraries", programs.libraries);
     // All that `used_memory` counts.
     fields.field("mem_not_counted_for_evict", 0);
     fields.field("lazyfree_pending_objects", overview.counters.lazily_pending);

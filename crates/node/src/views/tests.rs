@@ -67,6 +67,7 @@ fn overview() -> Overview {
         copies_wanted: 3,
         nodes: vec![node(1, true, 1), node(2, true, 2), node(3, false, 0)],
         groups: vec![meta, shard(1, &[(0, 8191)], Some(1)), shard(2, &[(8192, 16_383)], Some(2))],
+        programs: crate::overview::Programs { scripts: 3, functions: 2, libraries: 1 },
         databases: vec![DatabaseOverview { index: 0, mode: "consistent", keys: 4, volatile: 1 }],
         ready: false,
         not_ready: vec!["node 3 can't be \"reached\"".to_string()],
@@ -109,7 +110,7 @@ fn info_is_what_tools_parse() {
         # Clients|connected_clients:1|maxclients:10000|blocked_clients:0|tracking_clients:0||\
         # Memory|used_memory:2000|used_memory_human:1.95K|used_memory_rss:3500000|used_memory_rss_human:3.34M|\
         total_system_memory:8589934592|total_system_memory_human:8.00G|maxmemory:0|maxmemory_human:0B|\
-        maxmemory_policy:noeviction|mem_not_counted_for_evict:0|lazyfree_pending_objects:0|lazyfreed_objects:0||\
+        maxmemory_policy:noeviction|number_of_cached_scripts:3|number_of_functions:2|number_of_libraries:1|mem_not_counted_for_evict:0|lazyfree_pending_objects:0|lazyfreed_objects:0||\
         # Persistence|loading:0|async_loading:0|rdb_changes_since_last_save:0|rdb_bgsave_in_progress:0|aof_enabled:1|aof_rewrite_in_progress:0|\
         aof_last_write_status:ok|aof_current_size:4096||\
         # Stats|total_connections_received:5|total_commands_processed:70|total_net_input_bytes:0|\

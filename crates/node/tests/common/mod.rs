@@ -80,6 +80,7 @@ pub struct Member {
     config: Config,
     inbox: Vec<Input>,
     disk_queue: Vec<DiskRequest>,
+    bench: node::scripts::Bench,
     wanted: Vec<PeerAddress>,
     clients: BTreeMap<ClientId, Seen>,
 }
@@ -282,6 +283,7 @@ impl World {
             store: None,
             config,
             inbox: Vec::new(),
+            bench: node::scripts::Bench::default(),
             disk_queue: Vec::new(),
             wanted: Vec::new(),
             clients: BTreeMap::new(),
@@ -640,6 +642,10 @@ impl World {
             Effect::Disk(request) => member.disk_queue.push(request),
             Effect::Migrate { job, address, bytes, replies, .. } => {
                 member.moves.push(Move { job, address, bytes, replies });
+            }
+            Effect::Work(mut work) => {
+                work.carry_out(&mut member.bench);
+                member.inbox.push(Input::Worked(work));
             }
             Effect::Note(level, text) => member.notes.push((level, text)),
             Effect::Stopped => member.stopped = true,

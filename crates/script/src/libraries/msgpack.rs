@@ -76,27 +76,27 @@ fn push(meter: &Meter, value: &Value, depth: usize, to: &mut Vec<u8>) -> mlua::R
 }
 
 fn push_table(meter: &Meter, table: &Table, depth: usize, to: &mut Vec<u8>) -> mlua::Result<()> {
-    let mut pairs = Vec::new();
-    let (mut is_array, mut highest) = (true, 0.0f64);
+    // Walked over twice: not so many values can be held at once.
+    let (mut is_array, mut highest, mut count) = (true, 0.0f64, 0);
     for pair in table.pairs::<Value, Value>() {
-        let (key, value) = pair?;
-        match &key {
-            Value::Integer(number) if *number > 0 => highest = highest.max(*number as f64),
+        match pair?.0 {
+            Value::Integer(number) if number > 0 => highest = highest.max(number as f64),
             _ => is_array = false,
         }
-        meter.handle_value().map_err(stop)?;
-        pairs.push((key, value));
+        meter.spend(1).map_err(stop)?;
+        count += 1;
     }
-    if is_array && highest == pairs.len() as f64 {
-        push_length(to, pairs.len(), [0x90, 15, 0, 0xdc, 0xdd]);
-        for at in 1..=pairs.len() {
+    if is_array && highest == count as f64 {
+        push_length(to, count, [0x90, 15, 0, 0xdc, 0xdd]);
+        for at in 1..=count {
             push(meter, &table.raw_get::<Value>(at)?, depth + 1, to)?;
         }
     } else {
-        push_length(to, pairs.len(), [0x80, 15, 0, 0xde, 0xdf]);
-        for (key, value) in &pairs {
-            push(meter, key, depth + 1, to)?;
-            push(meter, value, depth + 1, to)?;
+        push_length(to, count, [0x80, 15, 0, 0xde, 0xdf]);
+        for pair in table.pairs::<Value, Value>() {
+            let (key, value) = pair?;
+            push(meter, &key, depth + 1, to)?;
+            push(meter, &value, depth + 1, to)?;
         }
     }
     Ok(())

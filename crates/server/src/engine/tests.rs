@@ -103,7 +103,8 @@ impl World {
         let me = Identity { cluster: 7, node: NodeId(node) };
         let links = Rc::new(Links::new(me, Secret::new(secret.as_bytes().to_vec())));
         let echo = Echo { diary: diary.clone(), replies: Vec::new() };
-        let (engine, ended) = Engine::new(echo, links, Box::new(|_| {}), ClientCounts::new(clients_max));
+        let (engine, ended) =
+            Engine::new(echo, links, Box::new(|_| {}), Box::new(|_| {}), ClientCounts::new(clients_max));
         let clients = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let peers = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let client = clients.local_addr().expect("it is bound");

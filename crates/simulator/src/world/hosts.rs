@@ -342,6 +342,10 @@ impl<P: Program> World<P> {
                 Effect::Migrate { job, .. } => {
                     self.give(host, Input::Migrated { job, outcome: Migrated::Unreachable });
                 }
+                Effect::Work(mut work) => {
+                    work.carry_out(&mut self.bench);
+                    self.give(host, Input::Worked(work));
+                }
                 Effect::Note(level, text) => self.note(host, level, &text),
                 Effect::Stopped => return self.stopped(host),
                 Effect::Fatal(why) => return self.fatal(host, &why),
@@ -512,7 +516,7 @@ fn source_of(input: &Input) -> (u8, u64) {
             (1, node.0.into())
         }
         Input::Join { ticket, .. } => (2, *ticket),
-        Input::Disk(_) => (3, 0),
+        Input::Disk(_) | Input::Worked(_) => (3, 0),
         Input::WallClock(_) | Input::Machine(_) | Input::Shutdown => (4, 0),
         Input::Migrated { job, .. } => (5, *job),
     }

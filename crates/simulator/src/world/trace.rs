@@ -69,6 +69,7 @@ impl Trace {
             Input::Peer { from, bytes } => self.with(7, from.0.into(), bytes),
             Input::Join { ticket, request } => self.with(8, *ticket, &request.nonce.to_le_bytes()),
             Input::Disk(completion) => self.completion(completion),
+            Input::Worked(work) => self.with(14, work.name().0, &work.name().1.to_le_bytes()),
             Input::WallClock(UnixMillis(millis)) => self.two(10, *millis),
             Input::Machine(machine) => self.two(11, machine.disk_free_bytes),
             Input::Shutdown => self.word(12),
@@ -109,6 +110,7 @@ impl Trace {
                 JoinReply::Welcome { node, .. } => self.with(47, *ticket, &node.0.to_le_bytes()),
                 JoinReply::Refused(why) => self.with(48, *ticket, why.as_bytes()),
             },
+            Effect::Work(work) => self.with(56, work.name().0, &work.name().1.to_le_bytes()),
             Effect::Disk(DiskRequest::Write { token, ops }) => {
                 self.with(49, token.0, &ops.len().to_le_bytes());
             }

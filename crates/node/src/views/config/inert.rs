@@ -77,7 +77,7 @@ macro_rules! text {
 const INT_MAX: u64 = i32::MAX as u64;
 const LONG_MAX: u64 = i64::MAX as u64;
 
-pub(super) static PARAMETERS: [Shared<Inert>; 54] = [
+pub(super) static PARAMETERS: [Shared<Inert>; 53] = [
     number!("active-defrag-cycle-max", "", "25", 1, 99),
     number!("active-defrag-cycle-min", "", "1", 1, 99),
     bytes!("active-defrag-ignore-bytes", "104857600"),
@@ -92,7 +92,6 @@ pub(super) static PARAMETERS: [Shared<Inert>; 54] = [
     flag!("aof-use-rdb-preamble", "", "yes"),
     bytes!("auto-aof-rewrite-min-size", "67108864"),
     number!("auto-aof-rewrite-percentage", "", "100", 0, INT_MAX),
-    number!("busy-reply-threshold", "lua-time-limit", "5000", 0, LONG_MAX),
     bytes!("client-query-buffer-limit", "1073741824"),
     flag!("dynamic-hz", "", "yes"),
     number!("hz", "", "10", 0, INT_MAX),

@@ -20,7 +20,7 @@ use keyspace::Gatherer;
 use keyspace::rdb::file::{Key, Writer};
 use keyspace::rdb::{VERSION, VERSION_FIELD_EXPIRY};
 use std::collections::BTreeMap;
-use storage::{DiskRequest, SnapshotId};
+use storage::{DiskRequest, SnapshotId, SnapshotRecord};
 
 /// No more is read while so much waits for the client.
 const AHEAD_BYTES: usize = 2 << 20;
@@ -224,15 +224,10 @@ impl Node {
                              later, or Sihai"
                         ));
                     }
-                    let snapshot = &replica.snapshot;
-                    let reaches = snapshot.index >= index && !snapshot.chunks.is_empty();
-                    if reaches && !replica.snapshot_is_plain {
-                        // What a transaction over shards has done, and may be taken back, belongs into no file.
-                        base::mark!("a_file_waits_for_the_outcome_of_a_transaction");
-                        (replica.snapshot_asked, replica.plain_asked) = (true, true);
-                    } else if reaches {
-                        let pieces = snapshot.chunks.len() as u32;
-                        part.stage = Stage::Frozen { id: snapshot.id(), pieces };
+                    let SnapshotRecord { index: reached, chunks, .. } = &replica.snapshot;
+                    let (id, pieces) = (replica.snapshot.id(), chunks.len() as u32);
+                    if *reached >= index && pieces > 0 && replica.has_plain_snapshot() {
+                        part.stage = Stage::Frozen { id, pieces };
                     } else if replica.applied() >= index {
                         replica.snapshot_asked = true;
                     }

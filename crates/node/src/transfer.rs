@@ -49,6 +49,16 @@ impl Replica {
 
     // Taking.
 
+    /// Whether the newest snapshot holds nothing that transactions over shards have done and that may be taken back. If not, one is
+    /// taken as soon as there is no such thing.
+    pub(crate) fn has_plain_snapshot(&mut self) -> bool {
+        if !self.snapshot_is_plain {
+            base::mark!("a_file_waits_for_the_outcome_of_a_transaction");
+            (self.snapshot_asked, self.plain_asked) = (true, true);
+        }
+        self.snapshot_is_plain
+    }
+
     /// Whether a snapshot is being taken.
     pub(crate) fn is_taking(&self) -> bool {
         self.taking.is_some()

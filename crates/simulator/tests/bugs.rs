@@ -182,9 +182,9 @@ const ABORTED_STAYS: Case = Case {
 };
 
 const LOCKS_IGNORED: Case = Case {
-    style: Style::Mixed,
+    style: Style::PausedLeaders,
     bug: |settings| settings.config.bugs.plain_commands_ignore_locks = true,
-    seeds: 20,
+    seeds: 60,
     parts: SPREAD,
 };
 

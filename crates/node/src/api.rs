@@ -371,6 +371,8 @@ pub struct Bugs {
     pub aborted_stays: bool,
     /// Plain commands see and change what transactions over several shards hold.
     pub plain_commands_ignore_locks: bool,
+    /// What a command over several shards has read may have changed when its effects take place.
+    pub runs_ignore_versions: bool,
     /// Those of the protocol for several shards.
     pub twophase: twophase::bugs::Bugs,
 }

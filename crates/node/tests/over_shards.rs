@@ -340,6 +340,36 @@ fn who_waits_for_keys_of_several_shards_gets_the_first_that_comes() {
 }
 
 #[test]
+fn a_consumer_that_waits_for_streams_of_several_shards_is_handed_what_comes_once() {
+    let mut world = World::cluster(3);
+    let (one, two, giver) = (world.connect(1), world.connect(2), world.connect(3));
+    for stream in ["x1", "x2"] {
+        assert_eq!(world.call(giver, &format!("XGROUP CREATE {stream} g $ MKSTREAM")), "+OK\r\n");
+    }
+    for (client, name) in [(one, "a"), (two, "b")] {
+        let words = ["XREADGROUP", "GROUP", "g", name, "BLOCK", "0", "STREAMS", "x1", "x2", ">", ">"];
+        world.send(client, &request(&words));
+        world.pass(Duration::from_millis(50));
+        assert_eq!(world.take(client), "");
+    }
+    let entries = |world: &World| -> u64 {
+        let groups = world.overview(1).groups;
+        groups.iter().filter_map(|group| group.own.as_ref()).map(|own| own.committed.0).sum()
+    };
+    let before = entries(&world);
+    world.pass(Duration::from_secs(2));
+    let more = entries(&world) - before;
+    assert!(more < 50, "who waits leaves the logs alone, and doesn't wake itself: {more}");
+    for (stream, client) in [("x2", one), ("x1", two)] {
+        assert_eq!(world.call(giver, &format!("XADD {stream} 1-0 f v")), "$3\r\n1-0\r\n");
+        world.pass(Duration::from_millis(500));
+        let entry = "*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n";
+        assert_eq!(world.take(client), format!("*1\r\n*2\r\n$2\r\n{stream}\r\n*1\r\n{entry}"));
+    }
+    assert_eq!((world.take(one), world.take(two)), (String::new(), String::new()));
+}
+
+#[test]
 fn what_a_command_over_shards_changes_wakes_who_waits_and_is_told_to_who_listens() {
     let mut world = World::cluster(3);
     let (waiter, listener, client) = (world.connect(1), world.connect(2), world.connect(3));

@@ -141,6 +141,7 @@ fn parts(seed: u64) -> Parts {
         accounts: rng.chance(1, 2),
         spread: rng.chance(1, 2),
         appends: rng.chance(1, 2),
+        apart: rng.chance(1, 2),
     }
 }
 

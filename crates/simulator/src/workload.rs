@@ -67,6 +67,8 @@ pub enum Order {
 pub struct Parts {
     /// Those who fill queues, and wait for them.
     pub queues: bool,
+    /// Whether the queues lie on shards of their own.
+    pub apart: bool,
     /// Those who move amounts between accounts.
     pub accounts: bool,
     /// Those who append to lists of different slots, in transactions.
@@ -133,7 +135,7 @@ impl Workload {
         };
         (0..FAMILIES).for_each(|_| workload.add_family());
         if parts.queues {
-            let trade = Box::new(queues::Queues { apart: rng.chance(1, 2) });
+            let trade = Box::new(queues::Queues { apart: parts.apart });
             workload.crews.push(Crew::new(trade, workload.clients(), hosts, &mut rng));
         }
         if parts.accounts {

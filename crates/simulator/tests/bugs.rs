@@ -30,7 +30,8 @@ fn broken_promise(outcome: Outcome) -> Option<Finding> {
 }
 
 /// What all clients do is enough to find most bugs.
-const NOBODY_ELSE: Parts = Parts { queues: false, accounts: false, spread: false, appends: false };
+const NOBODY_ELSE: Parts =
+    Parts { queues: false, accounts: false, spread: false, appends: false, apart: false };
 
 /// Where what lies on several shards is asked for.
 const SPREAD: Parts = Parts { spread: true, ..NOBODY_ELSE };
@@ -52,7 +53,8 @@ impl Case {
     fn worlds(&self, seed: u64) -> (Settings, Settings) {
         let mut fine = Settings { style: self.style, mirrors: 1, parts: self.parts, ..settings(seed) };
         // Few shards, so that what befalls one of them befalls it often; and each entry travels alone.
-        fine.config.shards = if self.parts.spread || self.parts.appends { 2 } else { 1 };
+        let several = self.parts.spread || self.parts.appends || self.parts.apart;
+        fine.config.shards = if several { 2 } else { 1 };
         fine.config.lease_reads = true;
         fine.config.append_bytes_max = 1;
         let mut broken = fine.clone();
@@ -195,6 +197,13 @@ const VERSIONS_UNCHECKED: Case = Case {
     parts: SPREAD,
 };
 
+const RUNS_IGNORE_VERSIONS: Case = Case {
+    style: Style::Mixed,
+    bug: |settings| settings.config.bugs.runs_ignore_versions = true,
+    seeds: 20,
+    parts: Parts { queues: true, apart: true, ..NOBODY_ELSE },
+};
+
 const REFUSAL_IS_AN_ABORT: Case = Case {
     style: Style::Mixed,
     bug: |settings| settings.config.bugs.twophase.refusal_is_an_abort = true,
@@ -245,6 +254,11 @@ fn plain_commands_that_ignore_the_locks_of_transactions_are_found() {
 #[test]
 fn a_transaction_over_shards_that_ignores_what_is_watched_is_found() {
     VERSIONS_UNCHECKED.is_found();
+}
+
+#[test]
+fn a_command_over_shards_that_rests_on_what_has_changed_is_found() {
+    RUNS_IGNORE_VERSIONS.is_found();
 }
 
 #[test]
@@ -335,6 +349,7 @@ fn how_often_each_bug_is_found() {
         ("uncommitted list read", UNCOMMITTED_LIST_READ),
         ("aborted list stays", ABORTED_LIST_STAYS),
         ("versions unchecked", VERSIONS_UNCHECKED),
+        ("runs ignore versions", RUNS_IGNORE_VERSIONS),
         ("refusal is an abort", REFUSAL_IS_AN_ABORT),
         ("gateway aborts alone", GATEWAY_ABORTS_ALONE),
         ("reads skip the barrier", READS_SKIP_THE_BARRIER),

@@ -248,6 +248,19 @@ impl Node {
         self.reopen(slot);
     }
 
+    /// There is no such command, or not with so many words.
+    fn turn_away(&mut self, slot: u32, words: &[&[u8]], error: impl std::fmt::Display) {
+        self.hub.counters.commands += 1;
+        if let Some(client) = self.hub.clients.get(slot) {
+            client.transaction.refuse();
+        }
+        self.refuse(slot, error);
+        self.reopen(slot);
+        if let Some(spec) = words.first().and_then(|name| command::lookup(name)) {
+            self.hub.clients.timings.note_rejected(spec);
+        }
+    }
+
     fn take_command(&mut self, slot: u32, words: &[&[u8]]) -> bool {
         if self.loading {
             self.hub.counters.commands += 1;
@@ -258,15 +271,7 @@ impl Node {
         let spec = match command::resolve(words) {
             Ok(spec) => spec,
             Err(error) => {
-                self.hub.counters.commands += 1;
-                if let Some(client) = self.hub.clients.get(slot) {
-                    client.transaction.refuse();
-                }
-                self.refuse(slot, error);
-                self.reopen(slot);
-                if let Some(spec) = words.first().and_then(|name| command::lookup(name)) {
-                    self.hub.clients.timings.note_rejected(spec);
-                }
+                self.turn_away(slot, words, error);
                 return true;
             }
         };

@@ -63,7 +63,7 @@ mod prepared {
 
     fn prepare(commands: &[&[&[u8]]]) -> Operation {
         let commands = commands.iter().map(|words| command(words)).collect();
-        let transaction = Transaction { watched: Vec::new(), commands };
+        let transaction = Transaction { commands, ..Transaction::default() };
         let part = part_that_changes(Manner::Each, &transaction);
         let (locks, checks, operations) = (part.locks, part.checks, part.operations);
         Operation::Prepare(Prepare { id: id(), participants: both(), locks, checks, operations })

@@ -1,7 +1,7 @@
 //! Commands whose keys lie on several shards, and that can't be split by key: RENAME, SUNIONSTORE, SORT … BY, and transactions with such a
 //! command in them. (DESIGN.md, section 7; `docs/decisions/0011-computing-over-shards.md`.)
 //!
-//! A run asks the leaders of the shards for the values, with their versions; runs its commands here, on a [`Scratch`]; and has the shards
+//! A run asks the leaders of the shards for the values, with their versions; runs its commands here, on a [`crate::scratch::Scratch`]; and has the shards
 //! check the versions and do what the commands did, as one transaction, which is one that only reads if they did nothing. If
 //! something has changed meanwhile, it begins anew with fresh values.
 //!

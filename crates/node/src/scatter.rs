@@ -2,7 +2,7 @@
 //! shard in the order of the slots, because its cursor is a place in that order; the others ask all shards at once.
 //!
 //! A part is an ordinary read or write of its group, so it finds the leader, waits for one, and is asked again as any
-//! other. The parts of a read are not of one moment; FLUSHDB and FLUSHALL happen on all shards at once ([`crate::commits`]).
+//! other. The parts of a read are not of one moment; FLUSHDB and FLUSHALL happen on all shards at once (`commits`).
 
 use crate::clients::Ticket;
 use crate::hub::{Waiter, Work};

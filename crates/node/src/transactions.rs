@@ -3,7 +3,7 @@
 //! answered here, once the shard has said that the transaction took effect.
 //!
 //! Where all keys, gathered and watched, lie on one shard, that is one operation of its log. Otherwise each shard gets its commands, and all
-//! of them take effect together by two-phase commit ([`crate::commits`]).
+//! of them take effect together by two-phase commit (`commits`).
 
 use crate::clients::Ticket;
 use crate::commits::{After, Committed};

@@ -1,8 +1,8 @@
 //! Scripts: Lua 5.1 as clients of Redis know it, in a sandbox whose limits no script can swallow.
 //!
-//! In the order of the journey: a text's first line says what it is ([`header`]); an [`Engine`](engine::Engine) compiles it and runs it
+//! In the order of the journey: a text's first line says what it is ([`header`]); an [`Engine`] compiles it and runs it
 //! with its keys and arguments, in globals of its own (the `sandbox`) and with the libraries that scripts expect; `redis.call` asks the
-//! [`Host`](host::Host), whose replies become Lua values and whose script's value becomes a reply (`convert`); and what a library registers
+//! [`Host`], whose replies become Lua values and whose script's value becomes a reply (`convert`); and what a library registers
 //! is found by running it once ([`library`]).
 //!
 //! A run is a function of the text, its keys and arguments, the time, the seed and the host's replies. Nothing stays from one run to the

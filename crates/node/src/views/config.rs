@@ -1,6 +1,6 @@
 //! CONFIG. A parameter is in the table only if it has a true value here. Each is fixed, or of this node and kept until
 //! its next start, or of the whole cluster and kept in meta. Fixed parameters may be set to what they are, since tools
-//! insist on it; for the same reason those of Redis are taken and kept that change nothing here ([`inert`]).
+//! insist on it; for the same reason those of Redis are taken and kept that change nothing here (`inert`).
 
 use crate::api::{Config, OutputLimit};
 use crate::meta::{DATABASES, Meta, Setting, setting};

@@ -39,7 +39,9 @@ impl Node {
         let coming = keys.map(|key| {
             let group = self.view.slots.group_of_key(key);
             let copy = self.replicas.get(group.0 as usize).filter(|_| !key.is_empty())?;
-            copy.as_live()?.machine.keyspace()?.prefetch(database, key)
+            // Where another node leads, the key isn't looked up here now.
+            let replica = copy.as_live().filter(|replica| replica.serves())?;
+            replica.machine.keyspace()?.prefetch(database, key)
         });
         coming.into_iter().flatten().for_each(Prefetch::entries);
         coming.into_iter().flatten().for_each(Prefetch::record);
